@@ -1,0 +1,20 @@
+package userland
+import (
+_ "github.com/diskfs/go-diskfs"
+_ "github.com/diskfs/go-diskfs/partition/gpt"
+_ "github.com/diskfs/go-diskfs/filesystem/fat32"
+_ "github.com/ebitengine/purego"
+_ "github.com/vishvananda/netlink"
+_ "github.com/vishvananda/netns"
+_ "github.com/containerd/cgroups/v3/cgroup2"
+_ "github.com/hashicorp/go-hclog"
+_ "github.com/goccy/go-yaml"
+_ "github.com/vmihailenco/msgpack/v5"
+_ "pgregory.net/rapid"
+_ "github.com/rogpeppe/go-internal/testscript"
+_ "golang.org/x/sys/unix"
+_ "golang.org/x/term"
+_ "github.com/alecthomas/kong"
+_ "github.com/klauspost/compress/zstd"
+_ "github.com/u-root/u-root/pkg/cpio"
+)
