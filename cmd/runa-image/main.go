@@ -1,0 +1,151 @@
+// Command runa-image builds, boots and inspects images of the appliance.
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+
+	"github.com/alecthomas/kong"
+
+	"runa/image/build"
+	"runa/image/cache"
+	"runa/image/environment"
+	"runa/image/fetch"
+	"runa/image/inspect"
+	"runa/image/launch"
+	"runa/image/progress"
+	"runa/services/hint"
+)
+
+// version is set by the linker.
+var version = "development"
+
+type source struct {
+	Root     string `default:"." type:"existingdir" help:"The checkout."`
+	Out      string `default:"out" type:"path" help:"Folder for the results."`
+	Programs string `default:"out/bin" type:"path" help:"Folder with Runa's built programs."`
+	Size     int64  `help:"Size of the disk in MiB; by default what the model needs and room to live." placeholder:"MIB"`
+}
+
+type buildCommand struct {
+	source
+	Model string `default:"tinyllama-1.1b-chat" help:"Model to put in: tinyllama-1.1b-chat, stories15m or none."`
+}
+
+type runCommand struct {
+	source
+	Model  string `help:"Model to put in; by default what this machine can run."`
+	Memory int    `help:"Memory of the machine in MiB; by default what the model needs." placeholder:"MIB"`
+	Image  string `type:"existingfile" help:"Boot this image and build nothing."`
+}
+
+type inspectCommand struct {
+	Image string `arg:"" type:"existingfile" help:"A qcow2 or raw image."`
+}
+
+type environmentCommand struct {
+	source
+	Bench bool `help:"Also build what the benchmarks compare with."`
+}
+
+type pinCommand struct {
+	Root string `default:"." type:"existingdir" help:"The checkout."`
+}
+
+var commands struct {
+	Build   buildCommand       `cmd:"" help:"Build the image out/runa.qcow2 and the files of a direct kernel boot."`
+	Run     runCommand         `cmd:"" help:"Build what is missing and boot it on this terminal."`
+	Inspect inspectCommand     `cmd:"" help:"Say what an image is made of, and check it."`
+	Env     environmentCommand `cmd:"" help:"Print the variables that tell the tests where everything is."`
+	Pin     pinCommand         `cmd:"" help:"Accept the Debian archive's current versions of what enters the image."`
+	Version kong.VersionFlag   `help:"Print the version."`
+}
+
+const about = `Builds, boots and inspects images of Runa.
+
+Examples:
+  runa-image build --model stories15m
+  runa-image run --memory 4096
+  runa-image inspect out/runa.qcow2`
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	k := kong.Parse(&commands, kong.Name("runa-image"), kong.Description(about), kong.Vars{"version": version}, kong.BindTo(ctx, (*context.Context)(nil)))
+	err := k.Run()
+	stop()
+	if err != nil {
+		hint.Print(os.Stderr, err)
+		os.Exit(1)
+	}
+}
+
+func (s source) builder(model string) (build.Builder, error) {
+	c, err := cache.Default()
+	return build.Builder{
+		Root: s.Root, Out: s.Out, Programs: s.Programs, Version: version, Model: model, Size: s.Size << 20,
+		Cache: c, Progress: progress.New(os.Stderr),
+	}, err
+}
+
+// Run builds the image.
+func (c buildCommand) Run(ctx context.Context) error {
+	b, err := c.builder(c.Model)
+	if err != nil {
+		return err
+	}
+	a, err := b.Build(ctx)
+	if err != nil {
+		return err
+	}
+	return build.Summary(os.Stdout, a)
+}
+
+// Run boots the image on this terminal.
+func (c runCommand) Run(ctx context.Context) error {
+	choice := launch.Choose(ctx, c.Model, c.Memory)
+	if c.Image == "" {
+		b, err := c.builder(choice.Model)
+		if err != nil {
+			return err
+		}
+		a, err := b.Build(ctx)
+		if err != nil {
+			return err
+		}
+		c.Image = a.Image
+	}
+	return launch.Run(ctx, os.Stderr, c.Image, c.Out, choice)
+}
+
+// Run prints what is in the image.
+func (c inspectCommand) Run() error { return inspect.Image(os.Stdout, c.Image) }
+
+// Run prints shell assignments.
+func (c environmentCommand) Run(ctx context.Context) error {
+	b, err := c.builder("stories15m")
+	if err != nil {
+		return err
+	}
+	return environment.Print(ctx, os.Stdout, b, c.Bench)
+}
+
+// Run rewrites the pins.
+func (c pinCommand) Run(ctx context.Context) error {
+	ca, err := cache.Default()
+	if err != nil {
+		return err
+	}
+	changes, err := fetch.Fetcher{Cache: ca, Progress: progress.New(os.Stderr)}.Repin(ctx, filepath.Join(c.Root, "image/fetch/pins.yaml"))
+	if err != nil {
+		return err
+	}
+	for _, change := range changes {
+		fmt.Printf("%s: %s -> %s\n", change.Name, change.From, change.To)
+	}
+	fmt.Printf("%d pins changed\n", len(changes))
+	return nil
+}

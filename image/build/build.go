@@ -1,0 +1,219 @@
+// Package build turns a checkout into a bootable image: it asks for the kernel,
+// the llama.cpp libraries, the userland and the model, lays out the root file
+// system and assembles the disk. Each part knows how to make itself; this
+// package knows only their order and where the results go. The same commit gives
+// the same bytes.
+package build
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+
+	"runa/image/cache"
+	"runa/image/disk"
+	"runa/image/fetch"
+	"runa/image/inventory"
+	"runa/image/kernel"
+	"runa/image/llama"
+	"runa/image/model"
+	"runa/image/progress"
+	"runa/image/rootfs"
+	"runa/image/userland"
+)
+
+// NoModel asks for an image without a model.
+const NoModel = "none"
+
+// Target is the machine the image is for. Others come with their kernels.
+const Target = "vm"
+
+// CommandLine is what the kernel is started with. gilgul offers a login on each
+// console named that exists; the last of them gets the kernel's own messages.
+const CommandLine = "console=tty0 console=hvc0 console=ttyS0,115200 quiet loglevel=3"
+
+// zstdLevel of the root file system: more takes ten times as long for a few percent.
+const zstdLevel = 9
+
+// Builder says where things come from and where they go.
+type Builder struct {
+	Root     string // the checkout
+	Out      string // folder for the results
+	Programs string // folder with our built programs
+	Version  string // of Runa
+	Model    string // a name from package model, or NoModel
+	Size     int64  // of the disk in bytes; 0: what the model needs and room to live
+	Cache    cache.Cache
+	Progress *progress.Printer
+}
+
+// Artefacts are the paths of the results.
+type Artefacts struct {
+	Image     string // qcow2, boots by BIOS and UEFI
+	Kernel    string // bzImage
+	Vmlinux   string // the same kernel uncompressed, which a microvm starts faster
+	Initramfs string // the whole root file system
+	UKI       string // kernel and initramfs in one, for UEFI
+	Inventory string // what is in the image
+}
+
+// In returns the paths of the results in the folder out, whether or not they exist.
+func In(out string) Artefacts {
+	in := func(name string) string { return filepath.Join(out, name) }
+	return Artefacts{
+		Image: in("runa.qcow2"), Kernel: in("bzImage"), Vmlinux: in("vmlinux"),
+		Initramfs: in("initramfs.cpio.zst"), UKI: in("runa.efi"), Inventory: in("inventory.json"),
+	}
+}
+
+// Fetcher returns the downloads that b uses.
+func (b Builder) Fetcher() fetch.Fetcher { return fetch.Fetcher{Cache: b.Cache, Progress: b.Progress} }
+
+// Build makes everything in Artefacts.
+func (b Builder) Build(ctx context.Context) (Artefacts, error) {
+	a := In(b.Out)
+	if err := os.MkdirAll(b.Out, 0o755); err != nil {
+		return a, fmt.Errorf("make the output folder: %w", err)
+	}
+	inv := &inventory.Inventory{Version: b.Version, Target: Target, CommandLine: CommandLine}
+	data, err := b.model(ctx, inv)
+	if err != nil {
+		return a, err
+	}
+	for _, step := range []func(context.Context, Artefacts, *inventory.Inventory) error{b.kernel, b.initramfs, b.uki} {
+		if err := step(ctx, a, inv); err != nil {
+			return a, err
+		}
+	}
+	if err := writeFile(a.Inventory, inv.Write); err != nil {
+		return a, err
+	}
+	return a, b.disk(ctx, a, data)
+}
+
+// model makes the model and returns it as a file of the data partition.
+func (b Builder) model(ctx context.Context, inv *inventory.Inventory) ([]disk.DataFile, error) {
+	if b.Model == NoModel {
+		return nil, nil
+	}
+	path, m, err := model.Make(ctx, b.Fetcher(), b.Model)
+	if err != nil {
+		return nil, err
+	}
+	name := "/models/" + m.Name + ".gguf"
+	err = enter(inv, path, inventory.Part{Name: m.Name, Kind: "model", License: m.License, Origin: m.Source, Path: "data:" + name})
+	return []disk.DataFile{{Path: name, Source: path}}, err
+}
+
+func (b Builder) kernel(ctx context.Context, a Artefacts, inv *inventory.Inventory) error {
+	const source = "linux-source-6.12"
+	dir, pin, err := b.Fetcher().Unpack(ctx, source)
+	if err != nil {
+		return err
+	}
+	k, err := kernel.Builder{
+		Source: filepath.Join(dir, "usr/src", source+".tar.xz"), Config: filepath.Join(b.Root, "kernel-config"),
+		Cache: b.Cache, Progress: b.Progress,
+	}.Build(ctx, Target)
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(copyFile(a.Kernel, k.BzImage), copyFile(a.Vmlinux, k.Vmlinux)); err != nil {
+		return err
+	}
+	return enter(inv, a.Kernel, inventory.Part{
+		Name: "linux", Kind: "kernel", Version: k.Version, License: pin.License,
+		Origin: pin.Registry + " package " + pin.Name + " " + pin.Version, Path: "esp:/boot/bzImage",
+	})
+}
+
+func (b Builder) initramfs(ctx context.Context, a Artefacts, inv *inventory.Inventory) error {
+	bb, err := userland.Builder{Root: b.Root, Cache: b.Cache, Progress: b.Progress}.Build(ctx)
+	if err != nil {
+		return err
+	}
+	libraries, err := llama.Fetch(ctx, b.Fetcher())
+	if err != nil {
+		return err
+	}
+	tree, parts, err := rootfs.Build(ctx, rootfs.Spec{
+		Version: b.Version, Programs: b.Programs, Overlays: []string{filepath.Join(b.Root, "overlays/base")},
+		Userland: bb, Llama: libraries, Fetcher: b.Fetcher(),
+	})
+	if err != nil {
+		return err
+	}
+	inv.Parts = append(inv.Parts, parts...)
+	err = writeFile(a.Initramfs, func(w io.Writer) error { return tree.Write(w, zstdLevel) })
+	if err != nil {
+		return err
+	}
+	return enter(inv, a.Initramfs, inventory.Part{
+		Name: "initramfs", Kind: "boot", Version: b.Version, License: "see the system's parts",
+		Origin: "the system's parts", Path: "esp:/boot/initramfs.cpio.zst",
+	})
+}
+
+// uki joins kernel and initramfs with systemd's stub, for UEFI.
+func (b Builder) uki(ctx context.Context, a Artefacts, inv *inventory.Inventory) error {
+	dir, pin, err := b.Fetcher().Unpack(ctx, "systemd-boot-efi")
+	if err != nil {
+		return err
+	}
+	stub, err := os.ReadFile(filepath.Join(dir, "usr/lib/systemd/boot/efi/linuxx64.efi.stub"))
+	if err != nil {
+		return fmt.Errorf("read the UEFI stub: %w", err)
+	}
+	linux, err := os.ReadFile(a.Kernel)
+	if err != nil {
+		return fmt.Errorf("read the kernel: %w", err)
+	}
+	initrd, err := os.ReadFile(a.Initramfs)
+	if err != nil {
+		return fmt.Errorf("read the root file system: %w", err)
+	}
+	image, err := disk.UKI(stub, disk.UKISections{
+		OSRelease:   rootfs.OSRelease(b.Version),
+		CommandLine: CommandLine, Linux: linux, Initrd: initrd,
+	})
+	if err != nil {
+		return err
+	}
+	if err := writeFile(a.UKI, func(w io.Writer) error { _, err := w.Write(image); return err }); err != nil {
+		return err
+	}
+	return enter(inv, a.UKI, inventory.Part{
+		Name: "uki", Kind: "boot", Version: b.Version, License: pin.License + " (stub)",
+		Origin: "kernel, initramfs and " + pin.Registry + " package " + pin.Name + " " + pin.Version, Path: "esp:/EFI/BOOT/BOOTX64.EFI",
+	})
+}
+
+// disk assembles the raw disk beside the others and packs it as qcow2.
+func (b Builder) disk(ctx context.Context, a Artefacts, data []disk.DataFile) error {
+	task := b.Progress.Task("disk image")
+	grub, _, err := b.Fetcher().Unpack(ctx, "grub-pc-bin")
+	if err != nil {
+		return err
+	}
+	raw, err := os.CreateTemp(b.Out, "runa-*.raw")
+	if err != nil {
+		return fmt.Errorf("make the disk: %w", err)
+	}
+	defer os.Remove(raw.Name())
+	defer raw.Close()
+	_, err = disk.Build(ctx, disk.Spec{
+		Size: b.Size, Kernel: a.Kernel, Initramfs: a.Initramfs, UKI: a.UKI, CommandLine: CommandLine,
+		Inventory: a.Inventory, Data: data, GRUB: filepath.Join(grub, "usr/lib/grub/i386-pc"),
+	}, raw)
+	if err != nil {
+		return err
+	}
+	if err := pack(ctx, a.Image, raw); err != nil {
+		return err
+	}
+	task.Done()
+	return nil
+}

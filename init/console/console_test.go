@@ -1,0 +1,231 @@
+package console
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"os"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+	"golang.org/x/sys/unix"
+
+	"runa/services/hint"
+)
+
+func example() State {
+	return State{
+		Version:  "0.2",
+		Services: []Service{{"splinter", "ready", ""}, {"splinfer", "backoff", "ended with\nstatus 1"}},
+		Data:     "/dev/vda4, 1.0 of 2.0 GB free",
+		Network:  "OFF (eth0 is down)",
+		Problems: []string{"tieto.yaml:3:1: unknown key \x1b[2J"},
+		Welcome:  "Type runa to see what you can do.\n",
+	}
+}
+
+const exampleBanner = `
+RUNA 0.2 - private conversations, on this machine alone
+
+  splinter  ready
+  splinfer  backoff: ended with status 1
+  data      /dev/vda4, 1.0 of 2.0 GB free
+  network   OFF (eth0 is down)
+
+1 problem:
+  - tieto.yaml:3:1: unknown key ?[2J
+
+There is no password yet: whoever reaches this console is its owner.
+Type runa to see what you can do.
+
+`
+
+func TestTheBannerTellsTheStateAndNoIllusions(t *testing.T) {
+	if got := Banner(example()); got != exampleBanner {
+		t.Errorf("got:\n%s\nwant:\n%s", got, exampleBanner)
+	}
+}
+
+func TestARootConsoleSaysSo(t *testing.T) {
+	s := example()
+	s.Root = true
+	if got := Banner(s); !strings.Contains(got, "the shell is ROOT") {
+		t.Errorf("got:\n%s", got)
+	}
+}
+
+func TestManyProblemsLeaveRoomForTheRest(t *testing.T) {
+	s := example()
+	s.Problems = strings.Split(strings.Repeat("bad ", 40), " ")
+	if got := Banner(s); strings.Count(got, "\n") > 24 || !strings.Contains(got, "and 37 more: runa status") {
+		t.Errorf("got:\n%s", got)
+	}
+}
+
+// person is a terminal at which somebody types.
+type person struct {
+	io.Reader
+	bytes.Buffer
+}
+
+func (p *person) Read(b []byte) (int, error) { return p.Reader.Read(b) }
+
+func config(ready chan struct{}, after time.Duration) Config {
+	return Config{
+		State: example, Settled: ready, ReadyAfter: func() time.Duration { return after },
+		Patience: time.Hour, Log: hclog.NewNullLogger(),
+	}
+}
+
+func TestThePromptComesAfterReady(t *testing.T) {
+	ready := make(chan struct{})
+	close(ready)
+	r, w := io.Pipe()
+	p := &person{Reader: r}
+	go func() { time.Sleep(20 * time.Millisecond); w.Write([]byte("anybody\n")) }()
+	if _, err := config(ready, 2140*time.Millisecond).login(t.Context(), p); err != nil {
+		t.Fatal(err)
+	}
+	if got := p.Buffer.String(); !strings.HasSuffix(got, "Ready in 2.1 s.\nruna login: press Enter ") {
+		t.Errorf("got:\n%s", got)
+	}
+}
+
+func TestWhatWentWrongSinceTheBannerIsTold(t *testing.T) {
+	shown := example()
+	now := example()
+	now.Problems = append(now.Problems, "mount /data: no disk")
+	if got := news(shown, now, 0); !strings.HasPrefix(got, "Problem: mount /data: no disk\nNot ready yet: splinfer is backoff.") {
+		t.Errorf("got:\n%s", got)
+	}
+}
+
+func TestThePromptDoesNotWaitForEver(t *testing.T) {
+	c := config(make(chan struct{}), 0)
+	c.Patience = time.Millisecond
+	r, w := io.Pipe()
+	p := &person{Reader: r}
+	go func() { time.Sleep(20 * time.Millisecond); w.Write([]byte("\n")) }()
+	if _, err := c.login(t.Context(), p); err != nil {
+		t.Fatal(err)
+	}
+	if got := p.Buffer.String(); !strings.Contains(got, "Not ready yet: splinfer is backoff.") {
+		t.Errorf("got:\n%s", got)
+	}
+}
+
+func TestAHungUpTerminalEndsTheLogin(t *testing.T) {
+	ready := make(chan struct{})
+	close(ready)
+	_, err := config(ready, 1).login(t.Context(), &person{Reader: strings.NewReader("")})
+	if !errors.Is(err, errHungUp) {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestTheEndOfTheMachineEndsTheLogin(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	r, _ := io.Pipe()
+	if _, err := config(make(chan struct{}), 0).login(ctx, &person{Reader: r}); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestARescueGoesBeforeALogin(t *testing.T) {
+	c := config(make(chan struct{}), 0)
+	rescues := make(chan error, 1)
+	rescues <- errors.New("out of ideas")
+	c.Rescues = rescues
+	r, _ := io.Pipe()
+	reason, err := c.login(t.Context(), &person{Reader: r})
+	if err != nil || reason == nil || reason.Error() != "out of ideas" {
+		t.Errorf("got %v, %v", reason, err)
+	}
+}
+
+func TestBackOffGrowsAndIsBounded(t *testing.T) {
+	for failures, want := range map[int]time.Duration{
+		0: 0, 1: time.Second, 2: 2 * time.Second, 5: 16 * time.Second, 6: longestWait, 1000: longestWait,
+	} {
+		if got := backOff(failures); got != want {
+			t.Errorf("after %d: %v, want %v", failures, got, want)
+		}
+	}
+}
+
+func TestATerminalIsMadeSaneAtItsSpeed(t *testing.T) {
+	s := unix.Termios{Lflag: 0, Oflag: 0, Cflag: unix.B9600 | unix.CRTSCTS | unix.HUPCL}
+	makeSane(&s, 115200)
+	if s.Lflag&(unix.ICANON|unix.ECHO|unix.ISIG) != unix.ICANON|unix.ECHO|unix.ISIG || s.Oflag&unix.ONLCR == 0 || s.Iflag&unix.ICRNL == 0 {
+		t.Errorf("flags %x %x %x", s.Iflag, s.Oflag, s.Lflag)
+	}
+	if s.Cflag&(unix.CBAUD|unix.CBAUDEX) != unix.B115200 || s.Cflag&(unix.CRTSCTS|unix.HUPCL) != 0 || s.Cflag&unix.CLOCAL == 0 {
+		t.Errorf("control flags %x", s.Cflag)
+	}
+	if s.Cc[unix.VINTR] != 3 || s.Cc[unix.VEOF] != 4 || s.Cc[unix.VMIN] != 1 {
+		t.Errorf("characters %v", s.Cc)
+	}
+	makeSane(&s, 0)
+	if s.Cflag&unix.CBAUD != unix.B115200&unix.CBAUD {
+		t.Error("a speed nobody gave was changed")
+	}
+}
+
+func TestATerminalWithoutADeviceIsSkipped(t *testing.T) {
+	file := t.TempDir() + "/ttyS9"
+	if err := os.WriteFile(file, nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	fallback := Terminal{Path: "/dev/console"}
+	got := Usable([]Terminal{{Path: file}, {Path: file + "absent"}}, fallback)
+	if len(got) != 1 || got[0] != fallback {
+		t.Errorf("got %v", got)
+	}
+}
+
+func TestTerminalsHaveTheTypeOfTheirKind(t *testing.T) {
+	for path, want := range map[string]string{"/dev/ttyS0": "vt220", "/dev/hvc0": "vt220", "/dev/tty1": "linux"} {
+		if got := (Terminal{Path: path}).Term(); got != want {
+			t.Errorf("%s: %s", path, got)
+		}
+	}
+}
+
+func TestTheShellOfTheOwnerHasNoOtherRights(t *testing.T) {
+	c := shellCommand(os.Stdin, Terminal{Path: "/dev/ttyS0"}, Account{Name: "owner", UID: 1000, GID: 100, Home: "/absent"})
+	credential := c.SysProcAttr.Credential
+	if credential.Uid != 1000 || credential.Gid != 100 || len(credential.Groups) != 1 || credential.Groups[0] != 100 {
+		t.Errorf("%+v", credential)
+	}
+	if !c.SysProcAttr.Setsid || !c.SysProcAttr.Setctty || c.Dir != "/" {
+		t.Errorf("%+v in %s", c.SysProcAttr, c.Dir)
+	}
+	for _, e := range c.Env {
+		if e == "PATH=/bin:/sbin" {
+			return
+		}
+	}
+	t.Errorf("environment %v", c.Env)
+}
+
+func TestHowAShellEndedIsTold(t *testing.T) {
+	for status, want := range map[syscall.WaitStatus]string{
+		0: "", 127 << 8: "The shell ended with status 127.", 9: "The shell was ended by SIGKILL.",
+	} {
+		if got := ended(status); got != want {
+			t.Errorf("%d: %q", status, got)
+		}
+	}
+}
+
+func TestARescueSaysWhyAndWhatToDo(t *testing.T) {
+	got := rescueText(hint.New(errors.New("mount /dev: no such device"), "build the kernel with devtmpfs"))
+	if !strings.Contains(got, "error: mount /dev: no such device\n") || !strings.Contains(got, "hint: build the kernel with devtmpfs\n") {
+		t.Errorf("got:\n%s", got)
+	}
+}

@@ -1,0 +1,147 @@
+package console
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+	"golang.org/x/sys/unix"
+)
+
+// Config is what every terminal's loop needs.
+type Config struct {
+	// State tells what the banner shows; it must answer at once.
+	State func() State
+	// Settled is closed when every service is ready or clearly won't be soon;
+	// ReadyAfter gives the time from power-on to ready, 0 when it isn't.
+	Settled    <-chan struct{}
+	ReadyAfter func() time.Duration
+	// Patience is how long the prompt waits for Settled.
+	Patience time.Duration
+	// Account tells who logs in, asked at each login.
+	Account func() Account
+	Start   Start
+	// Rescues carries what PID 1 can't solve; the first free terminal takes it.
+	Rescues <-chan error
+	Log     hclog.Logger
+}
+
+// Back-off between sessions that fail or end at once.
+const (
+	quick       = 2 * time.Second
+	longestWait = 30 * time.Second
+)
+
+// Serve gives one terminal to one person after the other until ctx is done.
+func Serve(ctx context.Context, t Terminal, c Config) {
+	failures := 0
+	for ctx.Err() == nil {
+		began := time.Now()
+		err := c.session(ctx, t)
+		if time.Since(began) > quick && err == nil {
+			failures = 0
+			continue
+		}
+		if err != nil {
+			c.Log.Warn("a console session failed", "terminal", t.Path, "reason", err)
+		}
+		select {
+		case <-time.After(backOff(failures)):
+		case <-ctx.Done():
+		}
+		failures++
+	}
+}
+
+// backOff is nothing at first, then 1 s, 2 s, 4 s up to longestWait.
+func backOff(failures int) time.Duration {
+	if failures == 0 {
+		return 0
+	}
+	return min(time.Second<<min(failures-1, 10), longestWait)
+}
+
+// session is one banner, one login and one shell.
+func (c Config) session(ctx context.Context, t Terminal) error {
+	f, err := t.open(unix.O_NONBLOCK)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	stop := context.AfterFunc(ctx, func() { f.Close() })
+	defer stop()
+	if err := control(f, t.prepare); err != nil {
+		return err
+	}
+	reason, err := c.login(ctx, f)
+	if err != nil || ctx.Err() != nil {
+		return err
+	}
+	if reason != nil {
+		return Rescue(t, reason, c.Start)
+	}
+	status, err := runShell(t, c.Account(), c.Start)
+	if err != nil {
+		fmt.Fprintf(f, "error: %v\n", err)
+		return err
+	}
+	if text := ended(status); text != "" && ctx.Err() == nil {
+		All{t}.Write([]byte("\r\n" + text + "\r\n"))
+	}
+	return nil
+}
+
+// login shows the banner and returns when Enter was pressed, or with the
+// reason for a rescue.
+func (c Config) login(ctx context.Context, terminal io.ReadWriter) (rescue, err error) {
+	shown := c.State()
+	if _, err := io.WriteString(terminal, Banner(shown)); err != nil {
+		return nil, fmt.Errorf("show the banner: %w", err)
+	}
+	entered := make(chan error, 1)
+	go func() { entered <- readLine(terminal) }()
+	patience := time.NewTimer(c.Patience)
+	defer patience.Stop()
+	select {
+	case <-c.Settled:
+	case <-patience.C:
+	case err := <-entered:
+		return nil, err // somebody who is in a hurry
+	case reason := <-c.Rescues:
+		return reason, nil
+	case <-ctx.Done():
+		return nil, nil
+	}
+	io.WriteString(terminal, news(shown, c.State(), c.ReadyAfter()))
+	io.WriteString(terminal, "runa login: press Enter ")
+	select {
+	case err := <-entered:
+		return nil, err
+	case reason := <-c.Rescues:
+		return reason, nil
+	case <-ctx.Done():
+		return nil, nil
+	}
+}
+
+var errHungUp = errors.New("read from the terminal: it was hung up")
+
+// readLine reads what was typed up to Enter and forgets it.
+func readLine(r io.Reader) error {
+	buffer := make([]byte, 256)
+	for {
+		n, err := r.Read(buffer)
+		if n > 0 && buffer[n-1] == '\n' {
+			return nil
+		}
+		if errors.Is(err, io.EOF) && n == 0 {
+			return errHungUp // or ctrl-D, which looks the same
+		}
+		if err != nil && !errors.Is(err, unix.EINTR) {
+			return fmt.Errorf("read from the terminal: %w", err)
+		}
+	}
+}

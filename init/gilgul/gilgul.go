@@ -1,0 +1,270 @@
+// Package gilgul is PID 1 as a whole: it puts the duties of the packages
+// beside it in their order (boot, network off, consoles, data, services, power)
+// and carries what one learns to the other. It decides nothing that one of
+// them could decide.
+//
+// Nothing waits longer than it must: consoles come up beside the data disk and
+// the services, and a duty that fails leaves the others alone. What PID 1 can't
+// solve ends in a rescue shell with the reason, never in a panic.
+package gilgul
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"runtime/debug"
+	"strings"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+	"golang.org/x/sys/unix"
+
+	"runa/init/boot"
+	"runa/init/console"
+	"runa/init/control"
+	"runa/init/datadisk"
+	"runa/init/logring"
+	"runa/init/netguard"
+	"runa/init/power"
+	"runa/init/supervise"
+	"runa/services/hint"
+)
+
+// How long things may take.
+const (
+	diskWait        = 10 * time.Second // for the data disk to appear
+	consolePatience = 10 * time.Second // of the login prompt, for the services
+)
+
+// machine is everything the duties share.
+type machine struct {
+	version   string
+	log       hclog.Logger
+	logs      *logring.Set
+	line      boot.CommandLine
+	terminals []console.Terminal
+	reaper    *supervise.Reaper
+	guard     *netguard.Guard
+	services  *services
+	state     state
+	rescues   chan error
+	ends      chan power.Request
+}
+
+var fallback = console.Terminal{Path: "/dev/console"}
+
+// Run is PID 1. It returns only when the machine could not be ended.
+func Run(version string) error {
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	failures := boot.Run(boot.System(""))
+	m := &machine{
+		version: version,
+		logs:    logring.NewSet(logring.Options{}),
+		rescues: make(chan error, 1),
+		ends:    make(chan power.Request, 1),
+	}
+	m.log = newLog(m.logs.Ring(logName))
+	m.log.Info("gilgul begins", "version", version, "after", uptime())
+	m.reaper = supervise.NewReaper(true)
+	m.protect(ctx, "wait for children", func(ctx context.Context) error { m.reaper.Run(ctx); return nil })
+	m.readCommandLine()
+	m.tell(failures)
+	m.sealRoot()
+	m.guard = netguard.New(netguard.Rtnetlink{}, m.log)
+	m.protect(ctx, "guard the network", func(ctx context.Context) error { m.guard.Watch(ctx); return nil })
+	m.services = m.openServices(ctx)
+	m.protect(ctx, "run the services", m.services.run)
+	m.protect(ctx, "mount /data", m.mountData)
+	m.protect(ctx, "answer commands", m.serveControl)
+	login, logout := context.WithCancel(ctx)
+	defer logout()
+	for _, t := range m.terminals {
+		m.protect(login, "serve the console "+t.Path, func(ctx context.Context) error {
+			console.Serve(ctx, t, m.consoleConfig())
+			return nil
+		})
+	}
+	request := m.waitForEnd(ctx)
+	logout() // nobody shall begin what is about to end
+	m.log.Info("the machine ends", "action", request.Action, "reason", request.Reason)
+	err := power.Down(request, m.lastSteps(), console.All(m.terminals))
+	return hint.New(err, "switch the machine off")
+}
+
+func (m *machine) readCommandLine() {
+	text, err := os.ReadFile("/proc/cmdline")
+	if err != nil {
+		m.problem("read the kernel's command line", err)
+	}
+	m.line = boot.ParseCommandLine(string(text))
+	var named []console.Terminal
+	for _, t := range m.line.Consoles() {
+		named = append(named, console.Terminal{Path: "/dev/" + t.Name, Baud: t.Baud})
+	}
+	m.terminals = console.Usable(named, fallback)
+}
+
+// tell reports what failed at boot. Without a vital step there may be no
+// console to log in at, so the rescue comes at once.
+func (m *machine) tell(failures []boot.Failure) {
+	for _, f := range failures {
+		m.problem(f.Step, f.Err)
+		if f.Vital {
+			m.rescueNow(f)
+		}
+	}
+}
+
+// problem logs what doesn't work and keeps it for whoever asks.
+func (m *machine) problem(what string, err error) {
+	m.log.Error(what, "reason", err, "hint", hint.Of(err))
+	m.state.add(newProblem(what, err))
+}
+
+func (m *machine) serveControl(ctx context.Context) error {
+	listener, err := control.Listen(control.DefaultPath)
+	if err != nil {
+		return err
+	}
+	return control.Serve(ctx, listener, m, control.PeerOf)
+}
+
+func (m *machine) rescueNow(reason error) {
+	if err := console.Rescue(m.terminals[0], reason, m.reaper.Command); err != nil {
+		fmt.Fprintf(os.Stderr, "error: %v\nerror: open a rescue shell: %v\n", reason, err)
+	}
+}
+
+func (m *machine) sealRoot() {
+	if err := boot.SealRoot(); err != nil {
+		m.problem("protect the system", err)
+	}
+}
+
+// protect runs a duty beside the others. An error becomes a problem a person
+// is told; a panic is a defect of gilgul: the rescue is offered, and when a
+// person has left it the duty is tried once more.
+func (m *machine) protect(ctx context.Context, duty string, do func(context.Context) error) {
+	go func() {
+		for ctx.Err() == nil {
+			err, defect := m.attempt(ctx, do)
+			if err == nil || ctx.Err() != nil {
+				return
+			}
+			m.problem(duty, err)
+			if !defect {
+				return
+			}
+			fmt.Fprintf(console.All(m.terminals), "\r\ngilgul: %s: %v. A rescue shell opens as soon as a console is free.\r\n", duty, err)
+			select {
+			case m.rescues <- fmt.Errorf("%s: %w", duty, err):
+			case <-ctx.Done():
+			}
+		}
+	}()
+}
+
+var errDefect = errors.New("a defect in gilgul")
+
+func (m *machine) attempt(ctx context.Context, do func(context.Context) error) (err error, defect bool) {
+	defer func() {
+		if p := recover(); p != nil {
+			for line := range strings.Lines(string(debug.Stack())) {
+				m.log.Error("defect: " + strings.TrimSpace(line))
+			}
+			err, defect = fmt.Errorf("%w: %v", errDefect, p), true
+		}
+	}()
+	return do(ctx), false
+}
+
+func (m *machine) mountData(ctx context.Context) error {
+	run := runner(m.reaper.Command)
+	data, err := datadisk.Open(ctx, datadisk.Config{
+		SysBlock: "/sys/class/block", Dev: "/dev", Target: "/data", Wait: diskWait,
+		Tools: datadisk.Tools{Run: run, Fsck: "/sbin/e2fsck"},
+		Log:   m.log,
+	})
+	if err == nil {
+		err = m.ownerFolders(data)
+	}
+	m.state.setData(data, err)
+	m.services.dataIsThere(err)
+	return err
+}
+
+// The owner's account and what is theirs on /data.
+const (
+	ownerUID  = 1000
+	groupRuna = 100
+)
+
+func (m *machine) ownerFolders(data *datadisk.Data) error {
+	return errors.Join(
+		data.Folder("owner", ownerUID, groupRuna, 0o700),
+		data.Folder("models", 0, groupRuna, 0o755),
+	)
+}
+
+func (m *machine) account() console.Account {
+	if m.rootConsole() {
+		return console.Root
+	}
+	home := "/data/owner"
+	if data, _ := m.state.mounted(); data == nil {
+		home = "/tmp/owner"
+		if err := os.Mkdir(home, 0o700); err == nil {
+			os.Chown(home, ownerUID, groupRuna)
+		}
+	}
+	return console.Account{Name: "owner", UID: ownerUID, GID: groupRuna, Home: home}
+}
+
+func (m *machine) rootConsole() bool {
+	value, _ := m.line.Value("gilgul.console")
+	return value == "root"
+}
+
+func (m *machine) consoleConfig() console.Config {
+	return console.Config{
+		State: m.banner, Settled: m.services.settled, ReadyAfter: m.services.readyAfter,
+		Patience: consolePatience, Account: m.account, Start: m.reaper.Command, Log: m.log,
+		Rescues: m.rescues,
+	}
+}
+
+func (m *machine) banner() console.State {
+	s := console.State{
+		Version: m.version, Services: m.services.lines(), Root: m.rootConsole(), Welcome: welcome(),
+		Data: dataSentence(m.state.mounted()), Network: networkSentence(m.guard.Interfaces()),
+	}
+	for _, p := range m.state.list() {
+		s.Problems = append(s.Problems, problemText(p))
+	}
+	return s
+}
+
+func (m *machine) waitForEnd(ctx context.Context) power.Request {
+	select {
+	case r := <-power.Listen(ctx, "/dev/input", m.log):
+		return r
+	case r := <-m.ends:
+		return r
+	}
+}
+
+func (m *machine) lastSteps() power.Steps {
+	poweroff, _ := m.line.Value("gilgul.poweroff")
+	steps := power.Steps{
+		StopServices: m.services.supervisor.Shutdown,
+		KillRest:     power.KillRest,
+		Sync:         unix.Sync,
+		End:          power.End(poweroff == "reset"),
+	}
+	if data, _ := m.state.mounted(); data != nil {
+		steps.CloseData = data.Close
+	}
+	return steps
+}

@@ -1,0 +1,93 @@
+// Package manifest reads service manifests: one YAML file per service, parsed
+// strictly, so that a wrong key or value is told with file, line and column
+// before anything is started. It owns the manifest's keys, their defaults and
+// the order that needs and wants imply. It must never start a process, and a
+// bad manifest must never keep a good one from being used.
+package manifest
+
+import (
+	"syscall"
+	"time"
+)
+
+// Service is one service as its manifest declares it, defaults filled in.
+type Service struct {
+	Name    string            // the file's name without .yaml
+	File    string            // the file it was read from, for messages
+	Exec    string            // absolute path of the program
+	Args    []string          // its arguments, without the program's name
+	Env     map[string]string // added to the clean environment gilgul gives
+	User    string            // name in /etc/passwd it runs as
+	Needs   []string          // services that must be ready before it starts
+	Wants   []string          // services that go first if they are there
+	Ready   Ready
+	Stop    Stop
+	Restart Restart
+	Limits  Limits
+	Data    bool // has a folder of its own below /data
+	Oneshot bool // runs once and is over; ready when it has ended with status 0
+}
+
+// By says how gilgul learns that a service is ready.
+type By string
+
+// The ways to get ready.
+const (
+	ByNone   By = "none"   // once started
+	ByNotify By = "notify" // a line READY=1 on the descriptor numbered in RUNA_NOTIFY_FD
+	ByBus    By = "bus"    // the key service/NAME/ready appears on the bus
+)
+
+// Ready is how a service gets ready and how long that may take (0: for ever,
+// the default of a oneshot only).
+type Ready struct {
+	By      By
+	Timeout time.Duration
+}
+
+// Stop is how a service is asked to end and when gilgul kills it instead.
+type Stop struct {
+	Signal  syscall.Signal
+	Timeout time.Duration
+}
+
+// Policy says which ends of a service are followed by a new start.
+type Policy string
+
+// The restart policies.
+const (
+	Always    Policy = "always"
+	OnFailure Policy = "on-failure"
+	Never     Policy = "never"
+)
+
+// Restart is the policy and its back-off: the first restart is at once, the
+// n-th after it waits Initial*2^n up to Max; a run longer than Stable counts as
+// a fresh start.
+type Restart struct {
+	Policy               Policy
+	Initial, Max, Stable time.Duration
+}
+
+// Limits bound what a service may take; 0 means no limit but the slice's own.
+type Limits struct {
+	MemoryHigh uint64 // bytes; above it the service is slowed and reclaimed
+	MemoryMax  uint64 // bytes; above it the kernel kills the whole service
+	CPU        int    // percent of one processor: 150 is one and a half
+	PIDs       int    // processes and threads
+	Files      int    // open descriptors of each process
+	IOWeight   int    // 1 to 10000, 100 is usual
+}
+
+// Defaults returns the service that an empty manifest called name would
+// declare if exec were not required.
+func Defaults(name string) Service {
+	return Service{
+		Name:    name,
+		User:    name,
+		Ready:   Ready{By: ByNone, Timeout: 30 * time.Second},
+		Stop:    Stop{Signal: syscall.SIGTERM, Timeout: 10 * time.Second},
+		Restart: Restart{Policy: Always, Initial: time.Second, Max: 30 * time.Second, Stable: time.Minute},
+		Limits:  Limits{PIDs: 256, Files: 1024},
+	}
+}

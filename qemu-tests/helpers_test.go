@@ -1,0 +1,34 @@
+package qemutests
+
+import (
+	"crypto/sha256"
+	"fmt"
+	"io"
+	"os"
+	"regexp"
+	"strconv"
+	"testing"
+
+	"runa/init/control"
+)
+
+func pattern(text string) *regexp.Regexp { return regexp.MustCompile(text) }
+
+func sprintf(format string, args ...any) string { return fmt.Sprintf(format, args...) }
+
+func pid(service control.ServiceStatus) string { return strconv.Itoa(service.PID) }
+
+// hashOf returns the hash of a part of a file.
+func hashOf(t *testing.T, path string, start, size int64) string {
+	t.Helper()
+	file, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	hash := sha256.New()
+	if _, err := io.Copy(hash, io.NewSectionReader(file, start, size)); err != nil {
+		t.Fatal(err)
+	}
+	return string(hash.Sum(nil))
+}

@@ -1,0 +1,144 @@
+package splinfer
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"runa/services/hint"
+	"runa/services/rmp"
+)
+
+// connection is what the service needs of a channel on the bus.
+type connection interface {
+	Send(context.Context, rmp.Frame) error
+	Receive(context.Context) (rmp.Frame, error)
+	Close() error
+	Done() <-chan struct{} // closed when the peer closed or died
+}
+
+// client is one connection while it is served.
+type client struct {
+	*Service
+	conn    connection
+	ctx     context.Context // ends with the connection or the service
+	sending context.Context // ends with the connection, or a second after the service
+}
+
+// serveClient answers the requests of one client, one after another.
+func (s *Service) serveClient(ctx context.Context, conn connection) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	sending, hangUp := context.WithCancel(context.WithoutCancel(ctx))
+	defer hangUp()
+	defer conn.Close()
+	context.AfterFunc(ctx, func() { time.AfterFunc(time.Second, hangUp) })
+	go func() {
+		select {
+		case <-conn.Done():
+			hangUp()
+			cancel()
+		case <-sending.Done():
+		}
+	}()
+	c := &client{Service: s, conn: conn, ctx: ctx, sending: sending}
+	for {
+		frame, err := conn.Receive(ctx)
+		if err != nil {
+			if !errors.Is(err, io.EOF) && ctx.Err() == nil {
+				s.o.Log.Debug("connection lost", "reason", err.Error())
+			}
+			return
+		}
+		if err := c.answer(frame); err != nil {
+			if sending.Err() == nil {
+				s.o.Log.Warn("answer not delivered", "request", requestID(frame), "reason", err.Error())
+			}
+			return
+		}
+	}
+}
+
+func requestID(frame rmp.Frame) string {
+	return fmt.Sprintf("%s-%d", hex.EncodeToString(frame.TraceID[:]), frame.MsgID)
+}
+
+// answer handles one request; its error means that the client can't be
+// reached any more.
+func (c *client) answer(frame rmp.Frame) error {
+	switch frame.SchemaID {
+	case rmp.SchemaGenerate:
+		var request rmp.Generate
+		if err := frame.Unmarshal(&request); err != nil {
+			// err may quote the request.
+			return c.refuse(frame, fail(rmp.CodeParameterInvalid, errors.New("read request: its body is not that of a generate request")))
+		}
+		return c.generate(frame, request)
+	case rmp.SchemaModelsRequest:
+		return c.reply(frame, rmp.SchemaModels, c.models())
+	}
+	err := fmt.Errorf("read request: splinfer doesn't answer messages of type %s", frame.Type)
+	return c.refuse(frame, fail(rmp.CodeParameterInvalid, err))
+}
+
+// generate queues a request and sends its tokens and its end.
+func (c *client) generate(frame rmp.Frame, request rmp.Generate) error {
+	j := &job{
+		ctx: c.ctx, id: requestID(frame), request: request,
+		tokens: make(chan rmp.Token, c.o.Context), ended: make(chan outcome, 1),
+	}
+	waiting, ok := c.queue.push(j)
+	if !ok {
+		err := fmt.Errorf("queue request: %d others are waiting already", waiting)
+		return c.refuse(frame, fail(rmp.CodeBusy, hint.New(err, "try again in a moment")))
+	}
+	defer c.queue.remove(j)
+	for {
+		select {
+		case token := <-j.tokens:
+			if err := c.reply(frame, rmp.SchemaToken, token); err != nil {
+				return err
+			}
+		case end := <-j.ended:
+			return c.finish(frame, j, end)
+		case <-c.stopped: // the job was never begun, or has just ended
+			select {
+			case end := <-j.ended:
+				return c.finish(frame, j, end)
+			default:
+				return c.finish(frame, j, outcome{done: rmp.Done{Reason: rmp.ReasonCancel}})
+			}
+		case <-c.conn.Done():
+			return io.ErrClosedPipe
+		}
+	}
+}
+
+// finish sends the tokens that are still there and then the end.
+func (c *client) finish(frame rmp.Frame, j *job, end outcome) error {
+	for len(j.tokens) > 0 {
+		if err := c.reply(frame, rmp.SchemaToken, <-j.tokens); err != nil {
+			return err
+		}
+	}
+	if end.err != nil {
+		return c.refuse(frame, end.err)
+	}
+	return c.reply(frame, rmp.SchemaDone, end.done)
+}
+
+func (c *client) refuse(request rmp.Frame, err error) error {
+	return c.reply(request, rmp.SchemaErrorReport, report(err))
+}
+
+// reply sends one message under the request's trace id.
+func (c *client) reply(request rmp.Frame, schema uint16, payload any) error {
+	frame, err := rmp.New(schema, c.o.Now(), request.TraceID, c.message.Add(1), payload)
+	if err != nil {
+		return err
+	}
+	return c.conn.Send(c.sending, frame)
+}

@@ -1,0 +1,239 @@
+package splinfer
+
+import (
+	"context"
+	"errors"
+	"math"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"unicode/utf8"
+
+	"pgregory.net/rapid"
+
+	"runa/services/hint"
+	"runa/services/rmp"
+)
+
+func TestParametersTakeEveryNumberType(t *testing.T) {
+	values, err := Defaults().With(map[string]any{
+		"temp": float32(0.8), "top-k": int8(7), "top-p": uint8(1), "seed": uint32(math.MaxUint32), "n-predict": float64(12), "ignore-eos": true,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string]any{
+		"temp": 0.8, "top-k": int64(7), "top-p": 1.0, "seed": int64(math.MaxUint32), "n-predict": int64(12), "ignore-eos": true, "min-p": 0.05,
+	} {
+		if values[name] != want {
+			t.Errorf("%s: got %v, want %v", name, values[name], want)
+		}
+	}
+	if s := values.sampling(5); s.Seed != math.MaxUint32 || s.TopK != 7 || !s.IgnoreEOS {
+		t.Errorf("got %+v", s)
+	}
+	if s := Defaults().sampling(5); s.Seed != 5 {
+		t.Errorf("seed -1 became %d", s.Seed)
+	}
+}
+
+func TestWrongValuesAreRefusedWithTheExpectedOnes(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		value any
+		want  string
+	}{
+		{"temp", -1, "number from 0 to 100, -1 is not"},
+		{"temp", math.NaN(), "NaN is not"},
+		{"temp", "warm", "number from 0 to 100"},
+		{"temp", nil, "number"},
+		{"top-k", 1.5, "integer"},
+		{"mirostat", 3, "integer from 0 to 2, 3 is not"},
+		{"ignore-eos", 1, "boolean"},
+		{"grammar", 1, "text"},
+		{"grammar", "a\x00", "text"},
+		{"seed", uint64(math.MaxUint64), "is not"},
+		{"repeat-penalty", 0, "0 is not"},
+	} {
+		_, err := Defaults().With(map[string]any{c.name: c.value})
+		if err == nil || report(err).Code != rmp.CodeParameterInvalid || !strings.Contains(err.Error(), c.want) || hint.Of(err) == "" {
+			t.Errorf("%s=%v: %v", c.name, c.value, err)
+		}
+	}
+}
+
+func TestUnknownParameterNamesTheNearest(t *testing.T) {
+	for given, want := range map[string]string{
+		"temperature": "temp", "top_k": "top-k", "max_tokens": "min-p", "repetition-penalty": "repeat-penalty", "n_predict": "n-predict", "mirostat-tau": "mirostat",
+	} {
+		_, err := Defaults().With(map[string]any{given: 1})
+		if err == nil || report(err).Code != rmp.CodeParameterUnknown || !strings.Contains(err.Error(), given) {
+			t.Errorf("%s: %v", given, err)
+		}
+		if given != "max_tokens" && hint.Of(err) != "did you mean \""+want+"\"?" {
+			t.Errorf("%s: hint %q, want %q", given, hint.Of(err), want)
+		}
+	}
+	_, err := Defaults().With(map[string]any{"my secret words": 1})
+	if strings.Contains(err.Error(), "secret") {
+		t.Errorf("words were repeated: %v", err)
+	}
+}
+
+func TestFlagsAndRequestsReadTheSameTable(t *testing.T) {
+	for _, p := range parameters {
+		if value, err := p.convert(p.Default); err != nil || value != p.Default {
+			t.Errorf("default of %s: %v, %v", p.Name, value, err)
+		}
+		if p.Doc == "" {
+			t.Errorf("%s has no documentation", p.Name)
+		}
+	}
+	values, err := NewFlags().Values()
+	if err != nil || len(values) != len(parameters) {
+		t.Fatalf("got %v, %v", values, err)
+	}
+	top, _ := find("top-k")
+	if _, err := top.Parse("many"); err == nil {
+		t.Error("--top-k many was read")
+	}
+	if v, err := top.Parse("12"); err != nil || v != int64(12) {
+		t.Errorf("--top-k 12: %v, %v", v, err)
+	}
+}
+
+func TestCharactersAreWholeHoweverTheBytesAreCut(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		text := rapid.String().Draw(t, "text")
+		var c characters
+		var joined string
+		for rest := []byte(text); len(rest) > 0; {
+			n := rapid.IntRange(1, min(3, len(rest))).Draw(t, "n")
+			part := c.push(rest[:n])
+			if !utf8.ValidString(part) {
+				t.Fatalf("%q is cut", part)
+			}
+			joined += part
+			rest = rest[n:]
+		}
+		if joined != text {
+			t.Fatalf("%q became %q", text, joined)
+		}
+	})
+	var c characters
+	if got := c.push([]byte{0xff, 'a', 0xf0, 0x9f}) + c.push([]byte{'b'}); got != "\uFFFDa\uFFFDb" {
+		t.Fatalf("got %q", got)
+	}
+}
+
+func TestQueueKeepsOrderLimitAndForgetsTheDead(t *testing.T) {
+	q := newQueue(2)
+	a, b, c := &job{}, &job{}, &job{}
+	if n, ok := q.push(a); n != 0 || !ok {
+		t.Fatal("first push failed")
+	}
+	if n, ok := q.push(b); n != 1 || !ok {
+		t.Fatal("second push failed")
+	}
+	if n, ok := q.push(c); n != 2 || ok {
+		t.Fatal("third push passed the limit")
+	}
+	if !q.remove(a) || q.remove(a) {
+		t.Fatal("remove")
+	}
+	if _, ok := q.push(c); !ok {
+		t.Fatal("no room after a removal")
+	}
+	if q.pop(t.Context()) != b || q.pop(t.Context()) != c {
+		t.Fatal("wrong order")
+	}
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	if q.pop(ended) != nil {
+		t.Fatal("a job out of nothing")
+	}
+}
+
+func TestAvailableMemoryIsTheTightestBound(t *testing.T) {
+	root := t.TempDir()
+	write := func(name, text string) {
+		path := filepath.Join(root, name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	check := func(want uint64) {
+		t.Helper()
+		if got, err := AvailableMemory(root); err != nil || got != want {
+			t.Fatalf("got %d, %v, want %d", got, err, want)
+		}
+	}
+	if _, err := AvailableMemory(root); err == nil {
+		t.Fatal("no /proc and no error")
+	}
+	write("proc/meminfo", "MemTotal: 4000 kB\nMemAvailable:    3000 kB\n")
+	check(3000 << 10)
+	write("proc/self/cgroup", "0::/runa/splinfer\n")
+	check(3000 << 10)
+	write("sys/fs/cgroup/runa/memory.max", "2097152\n")
+	write("sys/fs/cgroup/runa/memory.current", "1048576\n")
+	check(1 << 20)
+	write("sys/fs/cgroup/runa/memory.stat", "anon 1\nfile 524288\n")
+	check(3 << 19)
+	write("sys/fs/cgroup/runa/splinfer/memory.max", "max\n")
+	write("sys/fs/cgroup/runa/splinfer/memory.high", "300000\n")
+	write("sys/fs/cgroup/runa/splinfer/memory.current", "400000\n")
+	check(0)
+}
+
+func TestHeaderNumbersAreBounded(t *testing.T) {
+	header := map[string]any{
+		"general.architecture": "x", "tokenizer.ggml.model": "gpt2", "x.context_length": uint64(math.MaxUint64),
+		"x.block_count": uint32(22), "x.attention.head_count": uint32(32), "x.attention.head_count_kv": []int32{4, 2},
+		"x.embedding_length": uint32(2048),
+	}
+	get := func(key string) (any, bool) { v, ok := header[key]; return v, ok }
+	var m modelFile
+	if err := m.read(get); err != nil {
+		t.Fatal(err)
+	}
+	if m.tokenBytes != 22*4*(64+64)*2 || m.contextTrain != 1<<20 {
+		t.Fatalf("got %+v", m)
+	}
+	m.bytes = 1000
+	if got := m.memory(10); got != 1000+10*m.tokenBytes+scratch {
+		t.Fatalf("got %d", got)
+	}
+	for _, key := range []string{"general.architecture", "tokenizer.ggml.model"} {
+		value := header[key]
+		delete(header, key)
+		if err := new(modelFile).read(get); err == nil || !strings.Contains(err.Error(), key) {
+			t.Errorf("without %s: %v", key, err)
+		}
+		header[key] = value
+	}
+}
+
+func TestNotifierWritesOneLine(t *testing.T) {
+	if notify, err := Notifier(""); err != nil || notify() != nil {
+		t.Fatal("nobody waits")
+	}
+	for _, number := range []string{"x", "-1", "2", "99999999"} {
+		if _, err := Notifier(number); err == nil {
+			t.Errorf("%q was taken", number)
+		}
+	}
+}
+
+func TestReportsCarryCodeAndHint(t *testing.T) {
+	if r := report(errors.New("x")); r.Code != rmp.CodeInternal || r.Message != "x" {
+		t.Fatalf("got %+v", r)
+	}
+	if r := report(fail(rmp.CodeBusy, hint.New(errors.New("full"), "wait"))); r.Code != rmp.CodeBusy || r.Hint != "wait" {
+		t.Fatalf("got %+v", r)
+	}
+}
