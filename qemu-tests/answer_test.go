@@ -79,7 +79,7 @@ func TestABrokenSuperblockLeavesAConsoleThatSaysSo(t *testing.T) {
 		Kind: qemu.MicroVM, Kernel: artefacts.Kernel, Initrd: artefacts.Initramfs, Append: rootOnSerial,
 		Disk: disk, MemoryMiB: memory,
 	})
-	guest.LogIn()
+	guest.LogInAtOnce(guest.Console)
 	said, status := guest.Run("runa status", guest.Limits.Command)
 	if status != 1 {
 		t.Errorf("runa status: exit status %d, want 1", status)

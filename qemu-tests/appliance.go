@@ -125,17 +125,28 @@ func (a *Appliance) PowerOff() {
 	a.Ended()
 }
 
-// LogIn waits for the banner, presses Enter and waits for the shell. A person
-// in a hurry need not wait until everything is ready, and this is one.
-func (a *Appliance) LogIn() { a.t.Helper(); a.logIn(a.Console) }
+// What the banner and the lines below it say.
+const (
+	bannerBegins = `RUNA \S+ - private conversations`
+	bannerEnds   = `whoever reaches this console is its owner`
+	allReady     = `Ready in [\d.]+ s\.`
+)
 
-// LogInSecond does the same on the second console.
-func (a *Appliance) LogInSecond() { a.t.Helper(); a.logIn(a.Second) }
+// LogIn waits until everything is ready, presses Enter and waits for the shell.
+func (a *Appliance) LogIn() { a.t.Helper(); a.logIn(a.Console, bannerBegins, bannerEnds, allReady) }
 
-func (a *Appliance) logIn(console *Console) {
+// LogInAtOnce does not wait until everything is ready: on a machine where not
+// everything will be.
+func (a *Appliance) LogInAtOnce(console *Console) {
 	a.t.Helper()
-	console.Expect(`RUNA \S+ - private conversations`, a.Limits.Boot)
-	console.Expect(`whoever reaches this console is its owner`, a.Limits.Command)
+	a.logIn(console, bannerBegins, bannerEnds)
+}
+
+func (a *Appliance) logIn(console *Console, signs ...string) {
+	a.t.Helper()
+	for _, sign := range signs {
+		console.Expect(sign, a.Limits.Boot)
+	}
 	console.Send("\n")
 	console.Expect(`[$#>] `, a.Limits.Boot)
 	console.Must("true", a.Limits.Command)

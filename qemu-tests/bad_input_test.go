@@ -21,7 +21,7 @@ func TestBadInputIsNamedInOneLineWithAHintAndHarmsNothing(t *testing.T) {
 		Kind: qemu.MicroVM, Kernel: artefacts.Kernel, Initrd: Initramfs(t, artefacts.Initramfs, badManifests),
 		Append: rootOnSerial, Disk: Overlay(t, artefacts.Image), MemoryMiB: memory,
 	})
-	guest.LogIn()
+	guest.LogInAtOnce(guest.Console)
 
 	guest.Step("manifests", func(t *testing.T) {
 		said, status := guest.Run("runa status", guest.Limits.Command)

@@ -29,8 +29,8 @@ func TestARunningApplianceHealsAndSaysNothingToTheNetwork(t *testing.T) {
 		Append: rootOnTwoSerialLines, Disk: Overlay(t, artefacts.Image), MemoryMiB: memory,
 		SecondConsole: true, NIC: &qemu.NIC{Capture: capture},
 	})
-	guest.LogIn()
-	guest.LogInSecond()
+	guest.LogInAtOnce(guest.Console)
+	guest.LogInAtOnce(guest.Second)
 
 	guest.Step("splinfer killed in the middle of an answer", func(t *testing.T) { killSplinfer(t, guest) })
 	guest.Step("the asking command killed in the middle of an answer", func(t *testing.T) { killAsker(guest) })

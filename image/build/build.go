@@ -131,7 +131,7 @@ func (b Builder) kernel(ctx context.Context, a Artefacts, inv *inventory.Invento
 }
 
 func (b Builder) initramfs(ctx context.Context, a Artefacts, inv *inventory.Inventory) error {
-	bb, err := userland.Builder{Root: b.Root, Cache: b.Cache, Progress: b.Progress}.Build(ctx)
+	bb, err := userland.Builder{Root: b.Root, List: userland.Appliance, Cache: b.Cache, Progress: b.Progress}.Build(ctx)
 	if err != nil {
 		return err
 	}

@@ -6,12 +6,15 @@ package environment
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"os"
 	"path/filepath"
 	"strings"
 
 	"runa/image/build"
+	"runa/image/initramfs"
 	"runa/image/llama"
 	"runa/image/model"
 	"runa/image/userland"
@@ -43,11 +46,11 @@ func Print(ctx context.Context, out io.Writer, b build.Builder, bench bool) erro
 		if err != nil {
 			return err
 		}
-		bb, err := userland.Builder{Root: b.Root, Cache: b.Cache, Progress: b.Progress}.Build(ctx)
+		bare, err := bareInitramfs(ctx, b)
 		if err != nil {
 			return err
 		}
-		variables = append(variables, [2]string{"RUNA_LLAMA_BENCH", peer}, [2]string{"RUNA_USERLAND", bb.Binary})
+		variables = append(variables, [2]string{"RUNA_LLAMA_BENCH", peer}, [2]string{"RUNA_BARE_INITRAMFS", bare})
 	}
 	for _, v := range variables {
 		path, err := filepath.Abs(v[1])
@@ -57,4 +60,27 @@ func Print(ctx context.Context, out io.Writer, b build.Builder, bench bool) erro
 		fmt.Fprintf(out, "export %s='%s'\n", v[0], strings.ReplaceAll(path, "'", `'\''`))
 	}
 	return nil
+}
+
+// bareInitramfs makes the root file system of a bare u-root: the limit that the
+// appliance's boot is measured against.
+func bareInitramfs(ctx context.Context, b build.Builder) (string, error) {
+	bb, err := userland.Builder{Root: b.Root, List: userland.Bare, Cache: b.Cache, Progress: b.Progress}.Build(ctx)
+	if err != nil {
+		return "", err
+	}
+	tree := initramfs.New()
+	if err := tree.File("bbin/bb", bb.Binary, 0o755); err != nil {
+		return "", err
+	}
+	tree.Symlink("init", "bbin/init")
+	tree.Symlink("bbin/init", "bb")
+	tree.Symlink("bbin/gosh", "bb")
+	tree.Symlink("bin/sh", "../bbin/gosh")
+	path := filepath.Join(b.Out, "bare.cpio.zst")
+	f, err := os.Create(path)
+	if err != nil {
+		return "", fmt.Errorf("write the bare root file system: %w", err)
+	}
+	return path, errors.Join(tree.Write(f, 9), f.Close())
 }

@@ -1,7 +1,8 @@
-// Package userland builds the appliance's shell and everyday commands: u-root's,
-// rewritten by gobusybox into one static multicall binary. The list of commands
-// is commands.go; their versions are those of go.mod. It must never add a
-// command that talks to a network.
+// Package userland builds a shell and everyday commands: u-root's, rewritten by
+// gobusybox into one static multicall binary. The appliance's list of commands is
+// appliance.go, that of the system it is measured against is bare.go; their
+// versions are those of go.mod. It must never add a command to the appliance that
+// talks to a network.
 package userland
 
 import (
@@ -24,8 +25,16 @@ import (
 	"runa/image/progress"
 )
 
-//go:embed commands.go
-var commandsFile []byte
+// List is the source of a Go file that imports u-root's commands.
+type List []byte
+
+// Appliance are the commands of the appliance, Bare those of a bare u-root.
+var (
+	//go:embed appliance.go
+	Appliance List
+	//go:embed bare.go
+	Bare List
+)
 
 const (
 	recipe  = "1" // raise it when the way of building changes
@@ -42,16 +51,17 @@ type Userland struct {
 	Version  string   // u-root's version
 }
 
-// Builder builds the userland of the module in Root.
+// Builder builds a userland from the module in Root.
 type Builder struct {
 	Root     string // folder of go.mod
+	List     List
 	Cache    cache.Cache
 	Progress *progress.Printer
 }
 
 // Packages returns the import paths of the commands, in order.
-func Packages() ([]string, error) {
-	file, err := parser.ParseFile(token.NewFileSet(), "commands.go", commandsFile, parser.ImportsOnly)
+func (l List) Packages() ([]string, error) {
+	file, err := parser.ParseFile(token.NewFileSet(), "", []byte(l), parser.ImportsOnly)
 	if err != nil {
 		return nil, fmt.Errorf("read the list of commands: %w", err)
 	}
@@ -70,7 +80,7 @@ func Packages() ([]string, error) {
 
 // Build returns the userland, from the cache if it was built before.
 func (b Builder) Build(ctx context.Context) (Userland, error) {
-	packages, err := Packages()
+	packages, err := b.List.Packages()
 	if err != nil {
 		return Userland{}, err
 	}

@@ -7,7 +7,7 @@ import (
 )
 
 func TestNoCommandTalksToANetwork(t *testing.T) {
-	packages, err := Packages()
+	packages, err := Appliance.Packages()
 	if err != nil {
 		t.Fatal(err)
 	}

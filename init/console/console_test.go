@@ -138,13 +138,13 @@ func TestTheEndOfTheMachineEndsTheLogin(t *testing.T) {
 
 func TestARescueGoesBeforeALogin(t *testing.T) {
 	c := config(make(chan struct{}), 0)
-	rescues := make(chan error, 1)
-	rescues <- errors.New("out of ideas")
+	rescues := make(chan Trouble, 1)
+	rescues <- Trouble{Reason: errors.New("out of ideas")}
 	c.Rescues = rescues
 	r, _ := io.Pipe()
-	reason, err := c.login(t.Context(), &person{Reader: r})
-	if err != nil || reason == nil || reason.Error() != "out of ideas" {
-		t.Errorf("got %v, %v", reason, err)
+	trouble, err := c.login(t.Context(), &person{Reader: r})
+	if err != nil || trouble == nil || trouble.Reason.Error() != "out of ideas" {
+		t.Errorf("got %v, %v", trouble, err)
 	}
 }
 

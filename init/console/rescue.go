@@ -7,6 +7,12 @@ import (
 	"runa/services/hint"
 )
 
+// Trouble is what PID 1 can't solve while consoles are served.
+type Trouble struct {
+	Reason error
+	Over   chan struct{} // closed by the console when its rescue has ended
+}
+
 // Rescue tells what PID 1 could not solve and gives a root shell on the
 // terminal, at once and without asking for Enter. It returns when that ends.
 // A terminal that can't even be opened is the error.

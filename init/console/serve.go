@@ -25,7 +25,7 @@ type Config struct {
 	Account func() Account
 	Start   Start
 	// Rescues carries what PID 1 can't solve; the first free terminal takes it.
-	Rescues <-chan error
+	Rescues <-chan Trouble
 	Log     hclog.Logger
 }
 
@@ -76,12 +76,14 @@ func (c Config) session(ctx context.Context, t Terminal) error {
 	if err := control(f, t.prepare); err != nil {
 		return err
 	}
-	reason, err := c.login(ctx, f)
+	trouble, err := c.login(ctx, f)
 	if err != nil || ctx.Err() != nil {
 		return err
 	}
-	if reason != nil {
-		return Rescue(t, reason, c.Start)
+	if trouble != nil {
+		f.Close() // the login is still reading; what is typed now is for the rescue
+		defer close(trouble.Over)
+		return Rescue(t, trouble.Reason, c.Start)
 	}
 	status, err := runShell(t, c.Account(), c.Start)
 	if err != nil {
@@ -95,8 +97,8 @@ func (c Config) session(ctx context.Context, t Terminal) error {
 }
 
 // login shows the banner and returns when Enter was pressed, or with the
-// reason for a rescue.
-func (c Config) login(ctx context.Context, terminal io.ReadWriter) (rescue, err error) {
+// trouble that needs a rescue.
+func (c Config) login(ctx context.Context, terminal io.ReadWriter) (*Trouble, error) {
 	shown := c.State()
 	if _, err := io.WriteString(terminal, Banner(shown)); err != nil {
 		return nil, fmt.Errorf("show the banner: %w", err)
@@ -110,8 +112,8 @@ func (c Config) login(ctx context.Context, terminal io.ReadWriter) (rescue, err 
 	case <-patience.C:
 	case err := <-entered:
 		return nil, err // somebody who is in a hurry
-	case reason := <-c.Rescues:
-		return reason, nil
+	case trouble := <-c.Rescues:
+		return &trouble, nil
 	case <-ctx.Done():
 		return nil, nil
 	}
@@ -120,8 +122,8 @@ func (c Config) login(ctx context.Context, terminal io.ReadWriter) (rescue, err 
 	select {
 	case err := <-entered:
 		return nil, err
-	case reason := <-c.Rescues:
-		return reason, nil
+	case trouble := <-c.Rescues:
+		return &trouble, nil
 	case <-ctx.Done():
 		return nil, nil
 	}

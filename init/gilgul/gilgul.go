@@ -48,7 +48,7 @@ type machine struct {
 	guard     *netguard.Guard
 	services  *services
 	state     state
-	rescues   chan error
+	rescues   chan console.Trouble
 	ends      chan power.Request
 }
 
@@ -62,7 +62,7 @@ func Run(version string) error {
 	m := &machine{
 		version: version,
 		logs:    logring.NewSet(logring.Options{}),
-		rescues: make(chan error, 1),
+		rescues: make(chan console.Trouble),
 		ends:    make(chan power.Request, 1),
 	}
 	m.log = newLog(m.logs.Ring(logName))
@@ -158,12 +158,23 @@ func (m *machine) protect(ctx context.Context, duty string, do func(context.Cont
 				return
 			}
 			fmt.Fprintf(console.All(m.terminals), "\r\ngilgul: %s: %v. A rescue shell opens as soon as a console is free.\r\n", duty, err)
-			select {
-			case m.rescues <- fmt.Errorf("%s: %w", duty, err):
-			case <-ctx.Done():
-			}
+			m.rescue(ctx, fmt.Errorf("%s: %w", duty, err))
 		}
 	}()
+}
+
+// rescue waits until a person has had a rescue shell and left it.
+func (m *machine) rescue(ctx context.Context, reason error) {
+	trouble := console.Trouble{Reason: reason, Over: make(chan struct{})}
+	select {
+	case m.rescues <- trouble:
+	case <-ctx.Done():
+		return
+	}
+	select {
+	case <-trouble.Over:
+	case <-ctx.Done():
+	}
 }
 
 var errDefect = errors.New("a defect in gilgul")

@@ -14,6 +14,7 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 
+	"runa/init/console"
 	"runa/init/control"
 	"runa/init/logring"
 	"runa/init/manifest"
@@ -24,7 +25,7 @@ import (
 )
 
 func testMachine() *machine {
-	return &machine{log: hclog.NewNullLogger(), logs: logring.NewSet(logring.Options{}), rescues: make(chan error, 1)}
+	return &machine{log: hclog.NewNullLogger(), logs: logring.NewSet(logring.Options{}), rescues: make(chan console.Trouble)}
 }
 
 func TestAPanicOfADutyBecomesARescueAndTheDutyGoesOn(t *testing.T) {
@@ -40,10 +41,17 @@ func TestAPanicOfADutyBecomesARescueAndTheDutyGoesOn(t *testing.T) {
 		close(ended)
 		return nil
 	})
-	reason := <-m.rescues
+	trouble := <-m.rescues
+	reason := trouble.Reason
 	if !errors.Is(reason, errDefect) || !strings.HasPrefix(reason.Error(), "guard the network: a defect in gilgul: assignment to entry in nil map") {
 		t.Errorf("got %v", reason)
 	}
+	select {
+	case <-ended:
+		t.Error("the duty went on before the rescue was over")
+	default:
+	}
+	close(trouble.Over)
 	<-ended
 	if p := m.state.list(); len(p) != 1 || p[0].What != "guard the network" {
 		t.Errorf("problems %v", p)

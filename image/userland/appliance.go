@@ -2,7 +2,7 @@
 
 // The list of u-root commands that the appliance's shell offers. The build tag
 // keeps them out of every ordinary build; `go mod tidy` still sees them, so
-// go.sum pins each of them, and image/userland reads the list from here.
+// go.sum pins each of them, and the builder reads the list from here.
 package userland
 
 import (
