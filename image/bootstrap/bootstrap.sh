@@ -55,6 +55,9 @@ requirements() {
 		xz-utils xz unpacks the kernel's source
 		npm npm fetches the llama.cpp libraries and the models
 		grub-common grub-mkimage its libraries, for the pinned grub-mkimage
+		dosfstools mkfs.fat makes, and in tests checks, the boot partition
+		mtools mcopy fills the boot partition
+		e2fsprogs mke2fs makes, and in tests checks, the data partition
 	END
 	case $1 in run | test | bench)
 		cat <<-END
@@ -64,19 +67,8 @@ requirements() {
 			ovmf - UEFI for that machine
 		END
 	esac
-	case $1 in test | bench)
-		cat <<-END
-			e2fsprogs e2fsck checks /data after a power-off
-			dosfstools fsck.fat checks the EFI partition
-			mtools mcopy reads the EFI partition
-		END
-	esac
 	case $1 in bench)
-		cat <<-END
-			g++ g++ compiles llama-bench, to compare with
-			cmake cmake configures llama-bench
-			ninja-build ninja builds llama-bench
-		END
+		echo "g++ g++ compiles llama-bench, to compare with"
 	esac
 }
 

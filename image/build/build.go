@@ -198,6 +198,10 @@ func (b Builder) disk(ctx context.Context, a Artefacts, data []disk.DataFile) er
 	if err != nil {
 		return err
 	}
+	grubTools, _, err := b.Fetcher().Unpack(ctx, "grub-common")
+	if err != nil {
+		return err
+	}
 	raw, err := os.CreateTemp(b.Out, "runa-*.raw")
 	if err != nil {
 		return fmt.Errorf("make the disk: %w", err)
@@ -207,6 +211,7 @@ func (b Builder) disk(ctx context.Context, a Artefacts, data []disk.DataFile) er
 	_, err = disk.Build(ctx, disk.Spec{
 		Size: b.Size, Kernel: a.Kernel, Initramfs: a.Initramfs, UKI: a.UKI, CommandLine: CommandLine,
 		Inventory: a.Inventory, Data: data, GRUB: filepath.Join(grub, "usr/lib/grub/i386-pc"),
+		Tools: disk.Tools{GRUBMkimage: filepath.Join(grubTools, "usr/bin/grub-mkimage")},
 	}, raw)
 	if err != nil {
 		return err

@@ -76,7 +76,7 @@ func Bench(ctx context.Context, f fetch.Fetcher) (string, error) {
 			return "", hint.New(fmt.Errorf("build llama-bench: %w", err), "apt-get install %s", tool)
 		}
 	}
-	dir, err := f.Cache.Build(ctx, "llama-bench", cache.Key("1", pin.Hash, l.Package.Hash), func(ctx context.Context, dir string) error {
+	dir, err := f.Cache.Build(ctx, "llama-bench", cache.Key("2", pin.Hash, l.Package.Hash), func(ctx context.Context, dir string) error {
 		task := f.Progress.Task("llama-bench")
 		defer task.Done()
 		return compile(ctx, filepath.Join(src, "llama", "gitRelease.bundle"), l.Dir, dir)
@@ -98,6 +98,16 @@ func compile(ctx context.Context, bundle, libraries, dir string) error {
 	cmd.Dir = tree
 	if err := run(cmd); err != nil {
 		return err
+	}
+	// llama-bench looks for the processor variants in its own folder.
+	variants, err := filepath.Glob(filepath.Join(libraries, "libggml-cpu-*.so"))
+	if err != nil {
+		return fmt.Errorf("find the processor variants: %w", err)
+	}
+	for _, v := range variants {
+		if err := os.Symlink(v, filepath.Join(dir, filepath.Base(v))); err != nil {
+			return fmt.Errorf("put the processor variants beside llama-bench: %w", err)
+		}
 	}
 	return os.RemoveAll(tree)
 }
