@@ -1,32 +1,33 @@
 # Runa: `make run` builds everything and boots it; `make test` proves it.
 # Each target installs what it needs on a Debian machine and says so first.
 
-MODEL  ?= auto
-MEMORY ?=
-OUT    := out
-BOOT   := sh image/bootstrap/bootstrap.sh
+OUT  := out
+BOOT := sh image/bootstrap/bootstrap.sh
 
 VERSION := $(shell git describe --always --dirty --abbrev=12 2>/dev/null || echo unknown)
 GO       = $$($(BOOT) go)
 ENV      = export CGO_ENABLED=0 PATH="$$(dirname "$(GO)"):$$PATH" GOFLAGS=-buildvcs=false GOTOOLCHAIN=local;
 LINK     = -trimpath -ldflags "-s -w -buildid= -X main.version=$(VERSION)"
 
-.PHONY: help run test image programs bench lint fuzz pin clean
+OPTIONS  = $(if $(MODEL),--model $(MODEL))
+
+.PHONY: help run test image programs bench lint pin clean
 
 help: ## say what there is to do
 	@echo "Runa: a private, offline home for local language models"
 	@echo
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
 	@echo
-	@echo "  MODEL=stories15m|tinyllama-1.1b-chat|none chooses the model (default: by what the machine can do)"
+	@echo "  MODEL=tinyllama-1.1b-chat, stories15m or none chooses the model that goes in;"
+	@echo "  \`make run\` otherwise takes what this machine can run. MEMORY=4096 is in MiB."
 
 run: programs ## build what is missing, boot it here, attach the console
 	@$(BOOT) packages run
-	@$(ENV) $(OUT)/bin/runa-image run --model $(MODEL) $(if $(MEMORY),--memory $(MEMORY))
+	@$(ENV) $(OUT)/bin/runa-image run $(OPTIONS) $(if $(MEMORY),--memory $(MEMORY))
 
 image: programs ## build the disk image out/runa.qcow2
 	@$(BOOT) packages image
-	@$(ENV) $(OUT)/bin/runa-image build --model $(MODEL)
+	@$(ENV) $(OUT)/bin/runa-image build $(OPTIONS)
 
 programs: ## build Runa's programs into out/bin
 	@$(BOOT) packages build
@@ -35,17 +36,21 @@ programs: ## build Runa's programs into out/bin
 
 test: programs ## every test, in real machines too
 	@$(BOOT) packages test
-	@$(ENV) $(OUT)/bin/runa-image build --model stories15m
-	@$(ENV) eval "$$($(OUT)/bin/runa-image env)"; $(MAKE) --no-print-directory lint && go test -timeout 40m $(TESTFLAGS) ./...
+	@$(MAKE) --no-print-directory lint
+	@$(ENV) $(OUT)/bin/runa-image build --out $(OUT)/test --model stories15m
+	@$(ENV) set -e; variables="$$($(OUT)/bin/runa-image env --out $(OUT)/test)"; eval "$$variables"; \
+		go test -timeout 40m $(TESTFLAGS) ./...
 
 bench: programs ## how far from the physical limit and from the best peers, as ratios
 	@$(BOOT) packages bench
-	@$(ENV) $(OUT)/bin/runa-image build --model stories15m
-	@$(ENV) eval "$$($(OUT)/bin/runa-image env --bench)"; go test -timeout 60m -run '^$$' -bench . -benchtime 1x ./qemu-tests
+	@$(ENV) $(OUT)/bin/runa-image build --out $(OUT)/test --model stories15m
+	@$(ENV) set -e; variables="$$($(OUT)/bin/runa-image env --out $(OUT)/test --bench)"; eval "$$variables"; \
+		go test -timeout 60m -run '^$$' -bench . -benchtime 1x ./qemu-tests
 
-lint: ## formatting, vet and module hygiene
-	@$(ENV) unformatted="$$(gofmt -l $$(git ls-files '*.go'))"; [ -z "$$unformatted" ] || { echo "not gofmt-ed: $$unformatted"; exit 1; }
-	@$(ENV) go vet ./... && go mod verify >/dev/null && go mod tidy -diff
+lint: ## formatting, vet, staticcheck and module hygiene
+	@$(ENV) set -e; unformatted="$$(go tool gofumpt -l $$(git ls-files '*.go'))"; \
+		[ -z "$$unformatted" ] || { echo "error: not formatted: $$unformatted"; echo "hint: go tool gofumpt -w ."; exit 1; }
+	@$(ENV) set -e; go vet ./...; go tool staticcheck ./...; go mod tidy -diff
 
 pin: programs ## accept the Debian archive's current versions (read the diff before you commit it)
 	@$(ENV) $(OUT)/bin/runa-image pin

@@ -46,10 +46,10 @@ func TestBadInputIsNamedInOneLineWithAHintAndHarmsNothing(t *testing.T) {
 		requireLine(t, list, `^stories15m .*loaded`)
 	})
 	guest.Step("a prompt over the context", func(t *testing.T) {
-		refused(t, guest, `seq 1 2000 | runa ask --raw -`, `\d+ tokens`)
+		refused(t, guest, `seq 1 2000 | runa ask --model stories15m --raw -`, `\d+ tokens`)
 	})
 	guest.Step("a parameter out of its range", func(t *testing.T) {
-		refused(t, guest, `runa ask --top-p 7 x`, `top-p`)
+		refused(t, guest, `runa ask --model stories15m --top-p 7 x`, `top-p`)
 	})
 	guest.Step("a full disk", func(t *testing.T) {
 		if _, status := guest.Run("dd if=/dev/zero of=/data/fill bs=1048576", guest.Limits.Answer); status == 0 {
@@ -62,8 +62,8 @@ func TestBadInputIsNamedInOneLineWithAHintAndHarmsNothing(t *testing.T) {
 		requireProblem(t, said, `/data.*full`)
 		guest.Must("rm /data/fill", guest.Limits.Command)
 	})
-	guest.Step("and it still answers and ends cleanly", func(t *testing.T) {
-		askAgain(guest)
+	guest.Step("none of it keeps the good model from answering", func(t *testing.T) { askAgain(guest) })
+	guest.Step("it ends cleanly", func(t *testing.T) {
 		guest.PowerOff()
 		RequireCleanData(t, guest.Machine.Disk)
 	})

@@ -1,6 +1,7 @@
 package qemutests
 
 import (
+	"bytes"
 	"fmt"
 	"io"
 	"regexp"
@@ -162,9 +163,11 @@ func (c *Console) Must(command string, limit time.Duration) string {
 }
 
 // plainText drops carriage returns and terminal escape sequences, also when a
-// sequence is cut between two reads.
+// sequence is cut between two reads. It obeys one of them: what rewrites a line
+// (a carriage return, then ESC [ K) takes back what was in it, as a screen would.
 type plainText struct {
-	state byte // 0 text, 1 after ESC, 2 inside ESC [
+	state    byte // 0 text, 1 after ESC, 2 inside ESC [
+	returned bool // the last character was a carriage return
 }
 
 func (p *plainText) append(to, from []byte) []byte {
@@ -174,13 +177,18 @@ func (p *plainText) append(to, from []byte) []byte {
 			p.state = 2
 		case p.state == 1:
 			p.state = 0
-		case p.state == 2:
-			if b >= '@' && b <= '~' {
-				p.state = 0
+		case p.state == 2 && b >= '@' && b <= '~':
+			p.state = 0
+			if b == 'K' && p.returned {
+				to = to[:bytes.LastIndexByte(to, '\n')+1]
 			}
+		case p.state == 2:
 		case b == 0x1b:
 			p.state = 1
-		case b != '\r':
+		case b == '\r':
+			p.returned = true
+		default:
+			p.returned = false
 			to = append(to, b)
 		}
 	}

@@ -21,6 +21,12 @@ func TestTheConsoleDropsEscapesAlsoWhenTheyAreCut(t *testing.T) {
 	if string(got) != "ab\ncd" {
 		t.Fatalf("got %q", got)
 	}
+	for _, piece := range []string{" a note...", "\r\x1b", "[Kdone\r\n"} {
+		got = plain.append(got, []byte(piece))
+	}
+	if string(got) != "ab\ndone\n" {
+		t.Fatalf("a line that is rewritten became %q", got)
+	}
 }
 
 // fakeLine is a console whose other end the test holds.

@@ -49,16 +49,26 @@ func TestAConfigurationThatKeptEverythingPasses(t *testing.T) {
 func TestADroppedSymbolIsNamedWithWhatWasAskedAndGot(t *testing.T) {
 	all := known("SECCOMP", "SECCOMP_FILTER", "PANIC_TIMEOUT", "KEYS", "DEFAULT_HOSTNAME")
 	for _, c := range []struct{ name, text, want string }{
-		{"unmet dependency", "CONFIG_SECCOMP=y\nCONFIG_SECCOMP_FILTER=y\n",
-			"confine.config:2: CONFIG_SECCOMP_FILTER was asked for as y but is n"},
-		{"changed number", "CONFIG_PANIC_TIMEOUT=10\n",
-			"confine.config:1: CONFIG_PANIC_TIMEOUT was asked for as 10 but is -1"},
-		{"selected against n", "# why\nCONFIG_KEYS=n\n",
-			"confine.config:2: CONFIG_KEYS was asked for as n but is y"},
-		{"changed string", "CONFIG_DEFAULT_HOSTNAME=\"runa\"\n",
-			`confine.config:1: CONFIG_DEFAULT_HOSTNAME was asked for as "runa" but is "(none)"`},
-		{"unknown name behind n", "CONFIG_KEY=n\n",
-			"confine.config:1: this kernel has no symbol CONFIG_KEY"},
+		{
+			"unmet dependency", "CONFIG_SECCOMP=y\nCONFIG_SECCOMP_FILTER=y\n",
+			"confine.config:2: CONFIG_SECCOMP_FILTER was asked for as y but is n",
+		},
+		{
+			"changed number", "CONFIG_PANIC_TIMEOUT=10\n",
+			"confine.config:1: CONFIG_PANIC_TIMEOUT was asked for as 10 but is -1",
+		},
+		{
+			"selected against n", "# why\nCONFIG_KEYS=n\n",
+			"confine.config:2: CONFIG_KEYS was asked for as n but is y",
+		},
+		{
+			"changed string", "CONFIG_DEFAULT_HOSTNAME=\"runa\"\n",
+			`confine.config:1: CONFIG_DEFAULT_HOSTNAME was asked for as "runa" but is "(none)"`,
+		},
+		{
+			"unknown name behind n", "CONFIG_KEY=n\n",
+			"confine.config:1: this kernel has no symbol CONFIG_KEY",
+		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			err := Check(askedFor(t, c.text), strings.NewReader(dotConfig), all)

@@ -79,8 +79,10 @@ func unpack(ctx context.Context, tarball, dir string, p *progress.Printer) error
 	task := p.Task("unpack the kernel source")
 	input := &counted{reader: archive, report: func(n int64) { task.Set(n, info.Size(), "bytes") }}
 
-	args := []string{"--extract", "--use-compress-program=xz -T0", "--strip-components=1", "--directory=" + dir,
-		"--no-same-owner", "--file=-", "--wildcards"}
+	args := []string{
+		"--extract", "--use-compress-program=xz -T0", "--strip-components=1", "--directory=" + dir,
+		"--no-same-owner", "--file=-", "--wildcards",
+	}
 	for _, pattern := range notNeeded() {
 		args = append(args, "--exclude="+pattern)
 	}

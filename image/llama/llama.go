@@ -89,8 +89,10 @@ func compile(ctx context.Context, bundle, libraries, dir string) error {
 	if err := run(exec.CommandContext(ctx, "git", "clone", "--quiet", "--config", "advice.detachedHead=false", bundle, tree)); err != nil {
 		return err
 	}
-	args := []string{"-O2", "-std=c++17", "-Iinclude", "-Iggml/include", "-Icommon", "-Ivendor", "-DNDEBUG",
-		"-o", filepath.Join(dir, "llama-bench"), "tools/llama-bench/llama-bench.cpp", "tools/llama-bench/main.cpp"}
+	args := []string{
+		"-O2", "-std=c++17", "-Iinclude", "-Iggml/include", "-Icommon", "-Ivendor", "-DNDEBUG",
+		"-o", filepath.Join(dir, "llama-bench"), "tools/llama-bench/llama-bench.cpp", "tools/llama-bench/main.cpp",
+	}
 	for _, name := range []string{"libllama-common.so", "libllama.v0.5.0.so", "libggml.v0.5.0.so", "libggml-base.so"} {
 		args = append(args, filepath.Join(libraries, name))
 	}

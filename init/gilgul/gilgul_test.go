@@ -4,13 +4,12 @@ import (
 	"context"
 	"errors"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
-
-	"os/exec"
 
 	"github.com/hashicorp/go-hclog"
 

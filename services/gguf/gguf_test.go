@@ -16,12 +16,32 @@ import (
 // sample returns a small file with a value of every type and tensors of every kind.
 func sample(t testing.TB) ([]byte, []KeyValue) {
 	entries := []KeyValue{
-		{"general.architecture", "llama"}, {"general.name", "Sample"}, {"llama.context_length", uint32(256)},
-		{"u8", uint8(1)}, {"i8", int8(-1)}, {"u16", uint16(2)}, {"i16", int16(-2)}, {"i32", int32(-3)}, {"f32", float32(0.5)},
-		{"bool", true}, {"u64", uint64(1 << 40)}, {"i64", int64(-1 << 40)}, {"f64", 0.25},
-		{"texts", []string{"a", "", "\u2581b"}}, {"floats", []float32{1, -2}}, {"ints", []int32{3, -4}}, {"bools", []bool{true, false}},
-		{"bytes", []uint8{5, 6}}, {"i8s", []int8{-7}}, {"u16s", []uint16{8}}, {"i16s", []int16{-9}}, {"u32s", []uint32{10}},
-		{"u64s", []uint64{11}}, {"i64s", []int64{-12}}, {"f64s", []float64{13.5}}, {"none", []string{}},
+		{"general.architecture", "llama"},
+		{"general.name", "Sample"},
+		{"llama.context_length", uint32(256)},
+		{"u8", uint8(1)},
+		{"i8", int8(-1)},
+		{"u16", uint16(2)},
+		{"i16", int16(-2)},
+		{"i32", int32(-3)},
+		{"f32", float32(0.5)},
+		{"bool", true},
+		{"u64", uint64(1 << 40)},
+		{"i64", int64(-1 << 40)},
+		{"f64", 0.25},
+		{"texts", []string{"a", "", "\u2581b"}},
+		{"floats", []float32{1, -2}},
+		{"ints", []int32{3, -4}},
+		{"bools", []bool{true, false}},
+		{"bytes", []uint8{5, 6}},
+		{"i8s", []int8{-7}},
+		{"u16s", []uint16{8}},
+		{"i16s", []int16{-9}},
+		{"u32s", []uint32{10}},
+		{"u64s", []uint64{11}},
+		{"i64s", []int64{-12}},
+		{"f64s", []float64{13.5}},
+		{"none", []string{}},
 	}
 	var w Writer
 	for _, e := range entries {

@@ -38,7 +38,7 @@ type conversation struct {
 	e        Environment
 	model    *inference
 	messages []rmp.Message
-	lines    <-chan string
+	typed    *lineReader
 	// interrupts counts Ctrl-C since the last line that was typed.
 	interrupts int
 }
@@ -59,7 +59,7 @@ func (c Chat) run(ctx context.Context, e Environment) error {
 		}
 		fmt.Fprintf(e.Out, "%s answers, on this machine alone.\n", name)
 		fmt.Fprintln(e.Out, "Ctrl-C stops an answer, /help shows more, Ctrl-D leaves.")
-		talk := &conversation{Chat: c, e: e, model: model, lines: e.lines()}
+		talk := &conversation{Chat: c, e: e, model: model, typed: newLineReader(e.In)}
 		return talk.run(ctx)
 	})
 }
@@ -77,7 +77,8 @@ func (c *conversation) run(ctx context.Context) error {
 				return nil
 			}
 			fmt.Fprintln(c.e.Out, "(Ctrl-C again leaves)")
-		case line, more := <-c.lines:
+		case line, more := <-c.typed.next():
+			c.typed.taken()
 			if !more {
 				fmt.Fprintln(c.e.Out)
 				return nil

@@ -63,26 +63,44 @@ func interrupted(ctx context.Context) bool {
 	return errors.Is(context.Cause(ctx), errInterrupted)
 }
 
-// lines delivers what a person types, line by line without the line's end; it
-// is closed at the end of the input. The goroutine behind it ends with the
-// input, as a read from a terminal cannot be called back.
-func (e Environment) lines() <-chan string {
-	lines := make(chan string)
+// lineReader reads what a person types, line by line and only when asked, so
+// that what was typed for the next program is left to it. A read from a terminal
+// cannot be called back: a line asked for and not taken is kept for the next
+// time, and the goroutine behind it ends with the input or the process.
+type lineReader struct {
+	ask   chan struct{}
+	lines chan string // without the line's end; closed at the end of the input
+	asked bool
+}
+
+func newLineReader(in io.Reader) *lineReader {
+	r := &lineReader{ask: make(chan struct{}, 1), lines: make(chan string)}
 	go func() {
-		defer close(lines)
-		reader := bufio.NewReader(e.In)
-		for {
+		defer close(r.lines)
+		reader := bufio.NewReader(in)
+		for range r.ask {
 			line, err := reader.ReadString('\n')
 			if line != "" {
-				lines <- trimEnd(line)
+				r.lines <- trimEnd(line)
 			}
 			if err != nil {
 				return
 			}
 		}
 	}()
-	return lines
+	return r
 }
+
+// next returns where the next line comes from; call taken when it has come.
+func (r *lineReader) next() <-chan string {
+	if !r.asked {
+		r.asked = true
+		r.ask <- struct{}{}
+	}
+	return r.lines
+}
+
+func (r *lineReader) taken() { r.asked = false }
 
 func trimEnd(line string) string {
 	for len(line) > 0 && (line[len(line)-1] == '\n' || line[len(line)-1] == '\r') {

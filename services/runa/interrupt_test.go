@@ -161,3 +161,21 @@ func TestAModelCannotSendControlCharactersToATerminal(t *testing.T) {
 		t.Errorf("the terminal got %q", got)
 	}
 }
+
+// What is typed behind /quit is meant for the shell.
+func TestChatLeavesWhatWasTypedAheadToTheNextProgram(t *testing.T) {
+	person := sit(t, time.Hour, []string{"chat"}, "done")
+	person.await(t, "you> ")
+	io.WriteString(person.keys, "/quit\n")
+	person.left(t, 0)
+	taken := make(chan error, 1)
+	go func() {
+		_, err := io.WriteString(person.keys, "ls\n")
+		taken <- err
+	}()
+	select {
+	case err := <-taken:
+		t.Fatalf("chat read a line after /quit (%v)", err)
+	case <-time.After(50 * time.Millisecond):
+	}
+}

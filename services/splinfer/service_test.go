@@ -210,8 +210,10 @@ func TestAnswerStreamsAndEnds(t *testing.T) {
 	if !strings.HasPrefix(first.text, ", there was a") {
 		t.Fatalf("got %q", first.text)
 	}
-	chat := ask(t, conn, rmp.Generate{Model: "stories15m", Messages: []rmp.Message{{Role: "user", Content: "Once upon a time"}},
-		Parameters: map[string]any{"n-predict": uint8(20)}})
+	chat := ask(t, conn, rmp.Generate{
+		Model: "stories15m", Messages: []rmp.Message{{Role: "user", Content: "Once upon a time"}},
+		Parameters: map[string]any{"n-predict": uint8(20)},
+	})
 	if chat.text != first.text {
 		t.Fatalf("temperature 0 gave %q, then %q", first.text, chat.text)
 	}

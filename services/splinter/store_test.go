@@ -76,8 +76,12 @@ func TestBadKeysAndValuesAreRefusedAndTakeNoSlot(t *testing.T) {
 		bytes int
 		err   error
 	}{
-		{"", 1, ErrKey}, {strings.Repeat("k", 256), 1, ErrKey}, {"key", 101, ErrTooLarge},
-		{strings.Repeat("k", 255), 100, nil}, {strings.Repeat("k", 64), 0, nil}, {"k\x00\xff", 3, nil},
+		{"", 1, ErrKey},
+		{strings.Repeat("k", 256), 1, ErrKey},
+		{"key", 101, ErrTooLarge},
+		{strings.Repeat("k", 255), 100, nil},
+		{strings.Repeat("k", 64), 0, nil},
+		{"k\x00\xff", 3, nil},
 	} {
 		value := bytes.Repeat([]byte{7}, c.bytes)
 		if err := b.Set(c.key, value); !errors.Is(err, c.err) {

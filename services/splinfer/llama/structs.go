@@ -1,3 +1,4 @@
+//lint:file-ignore U1000 the structs are laid out as llama.h has them, used or not
 package llama
 
 // The structs below mirror llama.h and ggml.h of llama.cpp v0.5.0 field by
