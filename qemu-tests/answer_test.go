@@ -22,7 +22,7 @@ func TestEveryMachineGivesTheHostsWordsAndPowersOffCleanly(t *testing.T) {
 	artefacts := FindArtefacts(t)
 	var words string // what the host says, once it is known which library the guest uses
 	machines := []qemu.Machine{
-		{Kind: qemu.MicroVM, Kernel: artefacts.Kernel, Initrd: artefacts.Initramfs, Append: rootOnSerial},
+		{Kind: qemu.MicroVM, Kernel: artefacts.VMLinux, Initrd: artefacts.Initramfs, Append: rootOnSerial},
 		{Kind: qemu.BIOS},
 		{Kind: qemu.UEFI},
 	}
