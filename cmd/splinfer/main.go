@@ -31,7 +31,7 @@ Examples:
 The names of flags are llama.cpp's own. It runs until it gets SIGTERM.`
 
 type arguments struct {
-	Model        string `help:"Default model's name, without .gguf; the first in the alphabet if not given." placeholder:"NAME"`
+	Model        string `help:"Default model's name, without .gguf; the first sound one in the alphabet if not given." placeholder:"NAME"`
 	Models       string `help:"Folder of the models (${default})." default:"/data/models" placeholder:"DIR"`
 	Libraries    string `help:"Folder of the llama.cpp libraries (${default})." default:"/usr/lib/llama" placeholder:"DIR"`
 	Bus          string `help:"The bus (${default})." default:"/run/runa/bus" env:"RUNA_BUS" placeholder:"PATH"`

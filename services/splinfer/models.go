@@ -58,7 +58,9 @@ func validName(name string) bool {
 		utf8.ValidString(name) && !strings.ContainsFunc(name, unicode.IsControl)
 }
 
-// defaultName is the configured default model, or the first in the alphabet.
+// defaultName is the configured default model, or the first in the alphabet
+// whose header is sound. If none is, it is the first, so that whoever asks
+// learns what is wrong with it.
 func (f folder) defaultName(configured string) (string, error) {
 	if configured != "" {
 		return configured, nil
@@ -69,6 +71,11 @@ func (f folder) defaultName(configured string) (string, error) {
 	}
 	if err != nil {
 		return "", fail(rmp.CodeModelUnknown, hint.New(err, "put a model there as NAME%s", extension))
+	}
+	for _, name := range names {
+		if _, err := f.inspect(name); err == nil {
+			return name, nil
+		}
 	}
 	return names[0], nil
 }

@@ -21,7 +21,7 @@ import (
 type Options struct {
 	Libraries    string // folder of the llama.cpp libraries
 	Models       string // folder of NAME.gguf files
-	Model        string // default model's name; empty: the first in the alphabet
+	Model        string // default model's name; empty: the first sound one in the alphabet
 	Context      int    // tokens of prompt and answer together; cut to what the model was trained with
 	Threads      int    // for one token; default: processors less one, at least one
 	ThreadsBatch int    // for many tokens; default: Threads

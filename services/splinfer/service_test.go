@@ -314,6 +314,20 @@ func TestDamagedModelsAreRefusedAndNamed(t *testing.T) {
 	}
 }
 
+func TestADamagedModelIsNotTheDefaultBesideASoundOne(t *testing.T) {
+	o := testOptions(t)
+	if err := os.WriteFile(filepath.Join(o.Models, "a.gguf"), []byte("GGUF"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	r := start(t, o)
+	if r.model != "stories15m" {
+		t.Fatalf("ready with %q", r.model)
+	}
+	if models := listModels(t, r.connect()); models.Default != "stories15m" {
+		t.Errorf("got %+v", models)
+	}
+}
+
 func listModels(t *testing.T, conn connection) (models rmp.Models) {
 	t.Helper()
 	if err := conn.Send(t.Context(), request(t, rmp.SchemaModelsRequest, rmp.ModelsRequest{})); err != nil {
