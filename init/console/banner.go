@@ -58,8 +58,8 @@ func Banner(s State) string {
 }
 
 func stateText(s Service) string {
-	if s.State == "ready" || s.Reason == "" {
-		return s.State
+	if s.State == "ready" || s.State == "starting" || s.Reason == "" {
+		return s.State // why it starts is news to nobody
 	}
 	return s.State + ": " + oneLine(s.Reason)
 }

@@ -33,7 +33,9 @@ func (Stop) Help() string {
 func (Restart) Help() string { return "Examples:\n  runa restart splinfer" }
 
 func (s Start) run(ctx context.Context, e Environment) error { return s.change(ctx, e, control.Start) }
-func (s Stop) run(ctx context.Context, e Environment) error  { return s.change(ctx, e, control.Stop) }
+
+func (s Stop) run(ctx context.Context, e Environment) error { return s.change(ctx, e, control.Stop) }
+
 func (s Restart) run(ctx context.Context, e Environment) error {
 	return s.change(ctx, e, control.Restart)
 }
@@ -67,6 +69,7 @@ func (Reboot) Help() string {
 func (PowerOff) run(ctx context.Context, e Environment) error {
 	return e.power(ctx, control.PowerOff, "powering off")
 }
+
 func (Reboot) run(ctx context.Context, e Environment) error {
 	return e.power(ctx, control.Reboot, "rebooting")
 }
