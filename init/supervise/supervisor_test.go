@@ -223,9 +223,9 @@ func TestAServiceThatExitsAtOnceBacksOffVisibly(t *testing.T) {
 			if got := time.Until(s.Status()[0].NextStart); got != wait*time.Second {
 				s.Errorf("next start in %v, want %d s", got, wait)
 			}
-			time.Sleep(wait*time.Second - 1)
+			time.Sleep(wait*time.Second - time.Nanosecond)
 			s.expect("")
-			time.Sleep(1)
+			time.Sleep(time.Nanosecond)
 			s.expect("spawn a", "a ready")
 		}
 		if got := s.Status()[0]; got.Restarts != 8 || !got.NextStart.IsZero() {
