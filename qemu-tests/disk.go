@@ -119,3 +119,13 @@ func archive(files map[string]string) ([]byte, error) {
 	}
 	return packed.Bytes(), nil
 }
+
+// fails runs a program that must fail and returns what it said.
+func fails(t testing.TB, program string, args ...string) string {
+	t.Helper()
+	output, err := exec.CommandContext(t.Context(), program, args...).CombinedOutput()
+	if err == nil {
+		t.Fatalf("%s %v: it should have failed, but said\n%s", program, args, output)
+	}
+	return string(output)
+}

@@ -1,0 +1,94 @@
+package qemutests
+
+import (
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"runa/image/cache"
+)
+
+// build runs the builder on this checkout, as `make image` does.
+func build(t *testing.T, out, model string) {
+	t.Helper()
+	bin := FindArtefacts(t).Bin
+	run(t, "golang", filepath.Join(bin, "runa-image"), "build", "--root", "..", "--programs", bin, "--out", out, "--model", model)
+}
+
+func TestTwoBuildsInDifferentFoldersGiveTheSameBytes(t *testing.T) {
+	first, second := t.TempDir(), filepath.Join(t.TempDir(), "a", "longer", "path")
+	build(t, first, "stories15m")
+	build(t, second, "stories15m")
+	entries, err := os.ReadDir(first)
+	if err != nil || len(entries) < 6 {
+		t.Fatalf("the first build left %d files (%v)", len(entries), err)
+	}
+	for _, e := range entries {
+		one, err := cache.FileHash(filepath.Join(first, e.Name()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		other, err := cache.FileHash(filepath.Join(second, e.Name()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if one != other {
+			t.Errorf("%s: %s and %s", e.Name(), one, other)
+		}
+	}
+}
+
+func TestAnImageWithoutAModelIsSmallAndSound(t *testing.T) {
+	out := t.TempDir()
+	build(t, out, "none")
+	image := filepath.Join(out, "runa.qcow2")
+	info, err := os.Stat(image)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if info.Size() > 64<<20 {
+		t.Errorf("the image has %d bytes, more than 64 MiB", info.Size())
+	}
+	run(t, "qemu-utils", "qemu-img", "check", "-q", image)
+}
+
+func TestInspectNamesEveryPartAndNoticesAChangedOne(t *testing.T) {
+	artefacts := FindArtefacts(t)
+	inspect := filepath.Join(artefacts.Bin, "runa-image")
+	said := run(t, "golang", inspect, "inspect", artefacts.Image)
+	for _, want := range []string{
+		`runa-boot`, `runa-data`,
+		`kernel +linux +6\.12\S* +GPL-2\.0-only`, `model +stories15m .*MIT`, `program +gilgul .*Apache-2\.0`,
+		`library +libllama\S* .*MIT`, `library +libc\.so\.6 .*LGPL`, `userland +bb .*BSD-3-Clause`,
+		`(?m)^/boot/bzImage is what the inventory says`, `(?m)^/EFI/BOOT/BOOTX64.EFI is what the inventory says`,
+	} {
+		if !regexp.MustCompile(want).MatchString(said) {
+			t.Errorf("nothing matches %q in\n%s", want, said)
+		}
+	}
+
+	raw := filepath.Join(t.TempDir(), "raw")
+	run(t, "qemu-utils", "qemu-img", "convert", "-O", "raw", artefacts.Image, raw)
+	kernel, err := os.ReadFile(artefacts.Kernel)
+	if err != nil {
+		t.Fatal(err)
+	}
+	disk, err := os.ReadFile(raw)
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := strings.Index(string(disk), string(kernel[:4096]))
+	if at < 0 {
+		t.Fatal("the kernel is nowhere on the disk")
+	}
+	disk[at+1000] ^= 1
+	if err := os.WriteFile(raw, disk, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	changed := fails(t, inspect, "inspect", raw)
+	if !strings.Contains(changed, "has sha256") || !strings.Contains(changed, "hint: ") {
+		t.Errorf("of a changed kernel it says\n%s", changed)
+	}
+}
