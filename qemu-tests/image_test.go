@@ -59,7 +59,7 @@ func TestInspectNamesEveryPartAndNoticesAChangedOne(t *testing.T) {
 	inspect := filepath.Join(artefacts.Bin, "runa-image")
 	said := run(t, "golang", inspect, "inspect", artefacts.Image)
 	for _, want := range []string{
-		`runa-boot`, `runa-data`,
+		`runa-boot`, `runa-data`, `boot +grub +2\.\S+ +GPL-3\.0`,
 		`kernel +linux +6\.12\S* +GPL-2\.0-only`, `model +stories15m .*MIT`, `program +gilgul .*Apache-2\.0`,
 		`library +libllama\S* .*MIT`, `library +libc\.so\.6 .*LGPL`, `userland +bb .*BSD-3-Clause`,
 		`(?m)^/boot/bzImage is what the inventory says`, `(?m)^/EFI/BOOT/BOOTX64.EFI is what the inventory says`,

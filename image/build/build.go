@@ -12,6 +12,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"runa/image/cache"
 	"runa/image/disk"
@@ -88,10 +89,7 @@ func (b Builder) Build(ctx context.Context) (Artefacts, error) {
 			return a, err
 		}
 	}
-	if err := writeFile(a.Inventory, inv.Write); err != nil {
-		return a, err
-	}
-	return a, b.disk(ctx, a, data)
+	return a, b.disk(ctx, a, inv, data)
 }
 
 // model makes the model and returns it as a file of the data partition.
@@ -103,8 +101,14 @@ func (b Builder) model(ctx context.Context, inv *inventory.Inventory) ([]disk.Da
 	if err != nil {
 		return nil, err
 	}
+	pin, err := fetch.Find(m.Packages[0])
+	if err != nil {
+		return nil, err
+	}
 	name := "/models/" + m.Name + ".gguf"
-	err = enter(inv, path, inventory.Part{Name: m.Name, Kind: "model", License: m.License, Origin: m.Source, Path: "data:" + name})
+	err = enter(inv, path, inventory.Part{
+		Name: m.Name, Kind: "model", Version: pin.Version, License: m.License, Origin: pin.Origin() + ": " + m.Source, Path: "data:" + name,
+	})
 	return []disk.DataFile{{Path: name, Source: path}}, err
 }
 
@@ -126,7 +130,7 @@ func (b Builder) kernel(ctx context.Context, a Artefacts, inv *inventory.Invento
 	}
 	return enter(inv, a.Kernel, inventory.Part{
 		Name: "linux", Kind: "kernel", Version: k.Version, License: pin.License,
-		Origin: pin.Registry + " package " + pin.Name + " " + pin.Version, Path: "esp:/boot/bzImage",
+		Origin: pin.Origin(), Path: "esp:/boot/bzImage",
 	})
 }
 
@@ -187,15 +191,22 @@ func (b Builder) uki(ctx context.Context, a Artefacts, inv *inventory.Inventory)
 	}
 	return enter(inv, a.UKI, inventory.Part{
 		Name: "uki", Kind: "boot", Version: b.Version, License: pin.License + " (stub)",
-		Origin: "kernel, initramfs and " + pin.Registry + " package " + pin.Name + " " + pin.Version, Path: "esp:/EFI/BOOT/BOOTX64.EFI",
+		Origin: "kernel, initramfs and " + pin.Origin(), Path: "esp:/EFI/BOOT/BOOTX64.EFI",
 	})
 }
 
-// disk assembles the raw disk beside the others and packs it as qcow2.
-func (b Builder) disk(ctx context.Context, a Artefacts, data []disk.DataFile) error {
+// disk writes the inventory, assembles the raw disk with it and packs that as qcow2.
+func (b Builder) disk(ctx context.Context, a Artefacts, inv *inventory.Inventory, data []disk.DataFile) error {
 	task := b.Progress.Task("disk image")
-	grub, _, err := b.Fetcher().Unpack(ctx, "grub-pc-bin")
+	grub, pin, err := b.Fetcher().Unpack(ctx, "grub-pc-bin")
 	if err != nil {
+		return err
+	}
+	inv.Parts = append(inv.Parts, inventory.Part{
+		Name: "grub", Kind: "boot", Version: pin.Version, License: pin.License, Origin: pin.Origin() + " (size and hash are the package's)",
+		Path: "disk:boot sector and partition " + disk.BIOSName, Bytes: pin.Size, SHA256: strings.TrimPrefix(pin.Hash, "sha256:"),
+	})
+	if err := writeFile(a.Inventory, inv.Write); err != nil {
 		return err
 	}
 	grubTools, _, err := b.Fetcher().Unpack(ctx, "grub-common")

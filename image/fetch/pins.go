@@ -84,6 +84,9 @@ func (p Pin) check() error {
 	return nil
 }
 
+// Origin says in words where the archive comes from.
+func (p Pin) Origin() string { return p.Registry + " package " + p.Name + " " + p.Version }
+
 // Find returns the pin of that name.
 func Find(name string) (Pin, error) {
 	for _, p := range Pins() {

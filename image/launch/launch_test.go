@@ -8,7 +8,7 @@ import (
 
 func TestTheModelFitsTheMachineUnlessAskedFor(t *testing.T) {
 	t.Setenv("RUNA_ACCEL", "tcg")
-	if c := Choose(t.Context(), "", 0); c.Model != "stories15m" || c.Accel != qemu.TCG || c.MemoryMiB != 1024 || c.Why == "" {
+	if c := Choose(t.Context(), "", 0); c.Model != "stories15m" || c.Accel.Name != qemu.TCG.Name || c.MemoryMiB != 1024 || c.Why == "" {
 		t.Errorf("under emulation: %+v", c)
 	}
 	if c := Choose(t.Context(), "tinyllama-1.1b-chat", 4096); c.Model != "tinyllama-1.1b-chat" || c.MemoryMiB != 4096 {

@@ -26,8 +26,8 @@ import (
 // Programs of ours that every image carries, in /bin.
 var programs = []string{"gilgul", "runa", "splinfer", "splinter"}
 
-// Tools from e2fsprogs that check and grow /data, in /sbin.
-var diskTools = []string{"e2fsck", "resize2fs"}
+// Tools from e2fsprogs that check /data, in /sbin. Growing it is the kernel's work.
+var diskTools = []string{"e2fsck"}
 
 // Debian packages that the C libraries and the disk tools come from.
 var packages = []string{"libc6", "libgcc-s1", "libstdc++6", "e2fsprogs", "libext2fs2", "libcom-err2", "libblkid1", "libuuid1"}
@@ -115,7 +115,7 @@ func (b *builder) llama(context.Context) error {
 	pin := b.spec.Llama.Package
 	for _, name := range b.spec.Llama.Files {
 		source := filepath.Join(b.spec.Llama.Dir, name)
-		p := inventory.Part{Kind: "library", Version: "llama.cpp v0.5.0", License: pin.License, Origin: origin(pin)}
+		p := inventory.Part{Kind: "library", Version: "llama.cpp v0.5.0", License: pin.License, Origin: pin.Origin()}
 		if err := b.add("usr/lib/llama/"+name, source, 0o755, p); err != nil {
 			return err
 		}
@@ -152,7 +152,7 @@ func (b *builder) debian(ctx context.Context) error {
 	}
 	add := func(name, file, kind string) error {
 		pin := pinOf(file)
-		return b.add(name, file, 0o755, inventory.Part{Kind: kind, Version: pin.Version, License: pin.License, Origin: origin(pin)})
+		return b.add(name, file, 0o755, inventory.Part{Kind: kind, Version: pin.Version, License: pin.License, Origin: pin.Origin()})
 	}
 	for _, tool := range diskTools {
 		file, err := lookUp(tool, prefixed(roots, "sbin"))
@@ -197,8 +197,6 @@ func (b *builder) overlays(context.Context) error {
 func OSRelease(version string) string {
 	return fmt.Sprintf("NAME=Runa\nID=runa\nVERSION_ID=%s\nPRETTY_NAME=\"Runa %s\"\n", version, version)
 }
-
-func origin(p fetch.Pin) string { return p.Registry + " package " + p.Name + " " + p.Version }
 
 func prefixed(dirs []string, name string) []string {
 	out := make([]string, len(dirs))
