@@ -67,6 +67,9 @@ requirements() {
 			ovmf - UEFI for that machine
 		END
 	esac
+	case $1 in test | bench)
+		echo "grub-pc-bin - GRUB's modules, for tests that make small disks"
+	esac
 	case $1 in bench)
 		echo "g++ g++ compiles llama-bench, to compare with"
 	esac

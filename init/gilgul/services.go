@@ -61,6 +61,8 @@ func (m *machine) openServices(ctx context.Context) *services {
 	if host.Launcher, err = confine.NewLauncher(); err != nil {
 		m.problem("start services", err)
 		declared = nil // without confinement none is started
+	} else if missing := host.Launcher.Missing(); len(missing) > 0 {
+		m.log.Warn("services are confined less than they should be", "missing", missing)
 	}
 	b := newBus(splinter.DefaultPath, m.log)
 	s.supervisor = supervise.New(declared, supervise.Options{
