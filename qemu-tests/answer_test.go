@@ -69,6 +69,33 @@ func variant(guest *Appliance) string {
 	return found2
 }
 
+func TestDataGrowsToALargerDiskAndKeepsWhatItHolds(t *testing.T) {
+	artefacts := FindArtefacts(t)
+	disk := Overlay(t, artefacts.Image)
+	run(t, "qemu-utils", "qemu-img", "resize", "-q", disk, "3G")
+	machine := qemu.Machine{
+		Kind: qemu.MicroVM, Kernel: artefacts.VMLinux, Initrd: artefacts.Initramfs, Append: rootOnSerial,
+		Disk: disk, MemoryMiB: memory,
+	}
+	guest := Start(t, machine)
+	guest.LogInAtOnce(guest.Console)
+	if data := guest.Status(guest.Console).Data; data.FreeBytes < 2500<<20 {
+		t.Errorf("of 3 GiB only %d bytes are free: %+v", data.FreeBytes, data)
+	}
+	guest.Must("echo kept > /data/owner/note", guest.Limits.Command)
+	guest.PowerOff()
+	RequireCleanData(t, disk)
+
+	guest = Start(t, machine)
+	guest.LogInAtOnce(guest.Console)
+	if note := guest.Must("cat /data/owner/note", guest.Limits.Command); note != "kept" {
+		t.Errorf("after the next start the note says %q", note)
+	}
+	askAgain(guest)
+	guest.PowerOff()
+	RequireCleanData(t, disk)
+}
+
 func TestABrokenSuperblockLeavesAConsoleThatSaysSo(t *testing.T) {
 	artefacts := FindArtefacts(t)
 	disk := Overlay(t, artefacts.Image)
