@@ -74,13 +74,25 @@ Examples:
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	k := kong.Parse(&commands, kong.Name("runa-image"), kong.Description(about), kong.Vars{"version": version}, kong.BindTo(ctx, (*context.Context)(nil)))
-	err := k.Run()
+	err := run(ctx, os.Args[1:])
 	stop()
 	if err != nil {
 		hint.Print(os.Stderr, err)
 		os.Exit(1)
 	}
+}
+
+func run(ctx context.Context, args []string) error {
+	parser, err := kong.New(&commands, kong.Name("runa-image"), kong.Description(about),
+		kong.Vars{"version": version}, kong.BindTo(ctx, (*context.Context)(nil)))
+	if err != nil {
+		return err
+	}
+	command, err := parser.Parse(args)
+	if err != nil {
+		return hint.New(err, "runa-image --help lists the commands")
+	}
+	return command.Run()
 }
 
 func (s source) builder(model string) (build.Builder, error) {
