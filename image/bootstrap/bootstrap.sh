@@ -68,7 +68,10 @@ requirements() {
 		END
 	esac
 	case $1 in test | bench)
-		echo "grub-pc-bin - GRUB's modules, for tests that make small disks"
+		cat <<-END
+			grub-pc-bin - GRUB's modules, for tests that make small disks
+			procps ps looks at the processes that tests start
+		END
 	esac
 	case $1 in bench)
 		echo "g++ g++ compiles llama-bench, to compare with"
