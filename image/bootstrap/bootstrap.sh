@@ -70,6 +70,7 @@ requirements() {
 	case $1 in test | bench)
 		cat <<-END
 			grub-pc-bin - GRUB's modules, for tests that make small disks
+			systemd-boot-efi - the UEFI stub, for tests that make unified kernels
 			procps ps looks at the processes that tests start
 		END
 	esac
