@@ -60,7 +60,7 @@ func TestEveryMachineGivesTheHostsWordsAndPowersOffCleanly(t *testing.T) {
 func variant(guest *Appliance) string {
 	guest.t.Helper()
 	const name = "libggml-cpu-"
-	maps := guest.Must("cat /proc/"+pid(guest.Service(guest.Console, "splinfer"))+"/maps", guest.Limits.Command)
+	maps := guest.Must("cat /proc/"+pid(guest.t, guest.Service(guest.Console, "splinfer"))+"/maps", guest.Limits.Command)
 	_, rest, found := strings.Cut(maps, name)
 	found2, _, ends := strings.Cut(rest, ".so")
 	if !found || !ends {

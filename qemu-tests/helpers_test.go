@@ -16,7 +16,15 @@ func pattern(text string) *regexp.Regexp { return regexp.MustCompile(text) }
 
 func sprintf(format string, args ...any) string { return fmt.Sprintf(format, args...) }
 
-func pid(service control.ServiceStatus) string { return strconv.Itoa(service.PID) }
+// pid is the id of a service's process, which it must have: kill 0 would end
+// whoever types it.
+func pid(t testing.TB, service control.ServiceStatus) string {
+	t.Helper()
+	if service.PID <= 0 {
+		t.Fatalf("%s has no process: %+v", service.Name, service)
+	}
+	return strconv.Itoa(service.PID)
+}
 
 // hashOf returns the hash of a part of a file.
 func hashOf(t *testing.T, path string, start, size int64) string {

@@ -50,12 +50,12 @@ func TestARunningApplianceHealsAndSaysNothingToTheNetwork(t *testing.T) {
 }
 
 func killSplinfer(t *testing.T, guest *Appliance) {
-	before := guest.Service(guest.Second, "splinfer")
 	guest.Send("runa chat --temp 0\n")
-	guest.Expect(`you> `, guest.Limits.Answer)
+	guest.Expect(`you> `, guest.Limits.Answer) // which it says once splinfer is ready
+	before := guest.Service(guest.Second, "splinfer")
 	slowDown(guest, "splinfer")
 	say(guest, "Once upon a time")
-	guest.Second.Must("kill -9 "+pid(before), guest.Limits.Command)
+	guest.Second.Must("kill -9 "+pid(t, before), guest.Limits.Command)
 	guest.Expect(`\n`+stoppedLine+`\n`, guest.Limits.Command)
 	if between, _ := guest.ExpectAfter(`you> `, guest.Limits.Command); between != "" {
 		t.Errorf("the person was told more than one line: %q", between)
@@ -115,7 +115,7 @@ func killAsker(guest *Appliance) {
 
 func killSplinter(t *testing.T, guest *Appliance) {
 	before := guest.Service(guest.Second, "splinter")
-	guest.Second.Must("kill -9 "+pid(before), guest.Limits.Command)
+	guest.Second.Must("kill -9 "+pid(t, before), guest.Limits.Command)
 	askAgain(guest)
 	if after := guest.Service(guest.Second, "splinter"); after.Restarts <= before.Restarts {
 		t.Errorf("splinter was restarted %d times, before the kill %d", after.Restarts, before.Restarts)
@@ -162,7 +162,7 @@ func showNoNetwork(t *testing.T, guest *Appliance) {
 		if service.PID == 0 {
 			continue
 		}
-		folder := "/proc/" + pid(service) + "/net/"
+		folder := "/proc/" + pid(t, service) + "/net/"
 		devices := guest.Must("cat "+folder+"dev", guest.Limits.Command)
 		for _, line := range strings.Split(devices, "\n")[2:] {
 			if name, _, _ := strings.Cut(strings.TrimSpace(line), ":"); name != "lo" {
