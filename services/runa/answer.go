@@ -104,7 +104,9 @@ func (e Environment) waitingNote() func() {
 
 // inference runs work with the bus open.
 func (e Environment) inference(ctx context.Context, work func(*inference) error) error {
-	model, err := openInference(e)
+	waiting, cancel := e.interruptible(ctx)
+	model, err := openInference(waiting, e)
+	cancel()
 	if err != nil {
 		return err
 	}

@@ -6,7 +6,11 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"os"
+	"path/filepath"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"runa/services/hint"
 	"runa/services/rmp"
@@ -31,9 +35,18 @@ type inference struct {
 	message uint64 // the last message's id
 }
 
-// openInference opens the bus.
-func openInference(e Environment) (*inference, error) {
+// openInference opens the bus. Where gilgul runs and has not made it yet, because
+// the machine has only just started, it waits for it.
+func openInference(ctx context.Context, e Environment) (*inference, error) {
 	bus, err := splinter.Open(e.Bus)
+	if _, noGilgul := os.Stat(e.Control); errors.Is(err, fs.ErrNotExist) && noGilgul == nil {
+		bounded, cancel := context.WithTimeout(ctx, e.Patience)
+		defer cancel()
+		e.waitingNote()()
+		if awaitFile(bounded, e.Bus) == nil {
+			bus, err = splinter.Open(e.Bus)
+		}
+	}
 	if errors.Is(err, fs.ErrNotExist) {
 		err = hint.New(err, "the bus is made by the service splinter: see `runa status` and `runa logs splinter`")
 	}
@@ -41,6 +54,29 @@ func openInference(e Environment) (*inference, error) {
 		return nil, err
 	}
 	return &inference{bus: bus, now: e.Now, trace: e.Trace}, nil
+}
+
+// awaitFile sleeps until there is a file at path, in a folder that exists.
+func awaitFile(ctx context.Context, path string) error {
+	descriptor, err := unix.InotifyInit1(unix.IN_CLOEXEC | unix.IN_NONBLOCK)
+	if err != nil {
+		return fmt.Errorf("wait for %s: %w", path, err)
+	}
+	events := os.NewFile(uintptr(descriptor), "inotify")
+	defer events.Close()
+	defer context.AfterFunc(ctx, func() { events.SetReadDeadline(time.Unix(1, 0)) })()
+	if _, err := unix.InotifyAddWatch(descriptor, filepath.Dir(path), unix.IN_CREATE|unix.IN_MOVED_TO); err != nil {
+		return fmt.Errorf("wait for %s: %w", path, err)
+	}
+	buffer := make([]byte, 4096)
+	for {
+		if _, err := os.Stat(path); err == nil {
+			return nil
+		}
+		if _, err := events.Read(buffer); err != nil {
+			return fmt.Errorf("wait for %s: %w", path, err)
+		}
+	}
 }
 
 func (i *inference) Close() error { return i.bus.Close() }
