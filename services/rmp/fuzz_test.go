@@ -6,6 +6,7 @@ import (
 	"io"
 	"reflect"
 	"testing"
+	"time"
 
 	"pgregory.net/rapid"
 )
@@ -31,6 +32,16 @@ func FuzzDecode(f *testing.F) {
 		var any any
 		if err := frame.Unmarshal(&any); err != nil && !errors.Is(err, ErrBodyDecode) {
 			t.Fatalf("unmarshal: %v", err)
+		}
+		if raw, err := frame.Binary(); err == nil && len(raw) > len(frame.Payload) {
+			t.Fatal("a binary payload is longer than its message")
+		}
+		if _, err := frame.ReadMeta(); err != nil {
+			t.Fatalf("meta that was checked: %v", err)
+		}
+		checked, err := (Checks{Now: time.UnixMilli(1), Allow: func(Header) bool { return true }, Duplicate: func(Header) bool { return false }}).Decode(b)
+		if err == nil && !reflect.DeepEqual(checked, frame) || err != nil && !errors.Is(err, ErrExpired) {
+			t.Fatalf("with a receiver's checks: %+v, %v", checked, err)
 		}
 		canonical, err := Encode(frame)
 		if err != nil {

@@ -11,6 +11,9 @@ const (
 	CodeInternal         = "internal"
 )
 
+// CodeExpired is the code of Report for a request that came after its deadline.
+const CodeExpired = "request.expired"
+
 // Reasons of Done.
 const (
 	ReasonStop   = "stop"   // the model ended its text

@@ -9,7 +9,8 @@ const (
 	SchemaDone          uint16 = 18   // Done
 	SchemaModelsRequest uint16 = 19   // ModelsRequest
 	SchemaModels        uint16 = 20   // Models
-	SchemaBusDropNotice uint16 = 3007 // a dropped frame and why
+	SchemaEviction      uint16 = 21   // Eviction
+	SchemaBusDropNotice uint16 = 3007 // DropNotice
 )
 
 // Schema is one row of the registry: a message type and its number on the wire.
@@ -35,6 +36,7 @@ var registry = []Schema{
 	{SchemaDone, "toolresult.infer.done.v1", "an answer has ended (Done)"},
 	{SchemaModelsRequest, "intent.infer.models.v1", "which models are there (ModelsRequest)"},
 	{SchemaModels, "toolresult.infer.models.v1", "the models that are there (Models)"},
+	{SchemaEviction, "statedelta.bus.evicted.v1", "the bus gave up a key because space was short (Eviction)"},
 	{100, "observation.agent.hello.v1", "a client opens a stream"},
 	{101, "observation.runtime.hello.v1", "the server grants what it grants"},
 	{102, "intent.init.v1", "an agent is to begin"},
@@ -58,17 +60,17 @@ var registry = []Schema{
 	{3004, "observation.agent.log.v1", "a log line of an agent"},
 	{3005, "intent.action.request.v1", "an action that asks for consent"},
 	{3006, "toolresult.action.decision.v1", "the consent given or refused"},
-	{SchemaBusDropNotice, "error.bus.drop.notice.v1", "frames were dropped, and why"},
+	{SchemaBusDropNotice, "error.bus.drop.notice.v1", "frames were dropped, and why (DropNotice)"},
 	{4000, "intent.executor.agent.request.v1", "an executor is to run an agent"},
 	{4001, "toolresult.executor.agent.response.v1", "what the agent gave"},
 }
 
-var schemaByID = func() map[uint16]Schema {
-	m := make(map[uint16]Schema, len(registry))
-	for _, s := range registry {
-		m[s.ID] = s
+// rowOf is the registry's row + 1 of every number; every frame is looked up in it.
+var rowOf = func() (rows [1 << 12]uint8) {
+	for i, s := range registry {
+		rows[s.ID] = uint8(i + 1)
 	}
-	return m
+	return rows
 }()
 
 // Schemas returns the registry in ascending order of ID.
@@ -76,6 +78,8 @@ func Schemas() []Schema { return append([]Schema(nil), registry...) }
 
 // LookupSchema returns the row of id.
 func LookupSchema(id uint16) (Schema, bool) {
-	s, ok := schemaByID[id]
-	return s, ok
+	if int(id) >= len(rowOf) || rowOf[id] == 0 {
+		return Schema{}, false
+	}
+	return registry[rowOf[id]-1], true
 }
