@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"runa/services/hint"
 )
@@ -22,10 +23,18 @@ type Options struct {
 	Mode        os.FileMode // default 0660
 	GID         int         // group of the file; 0 leaves it as it is
 	Slots       int         // keys, rounded up to a multiple of 64; default 512
-	ValueMax    int         // bytes; default 4096
+	ValueLimit  int         // longest value in bytes; default 1 MiB
+	ValueMax    int         // the older name of ValueLimit, which counts if that is 0
 	Connections int         // open at once; default 32
 	RingSize    int         // bytes each way, rounded up to a power of two; default 64 KiB
+	Heap        int64       // bytes for values and loans, rounded up to a page; default 8 MiB, less for small limits
+	Messages    int         // that all topics together can hold, rounded up; default 4096
+	Enforce     bool        // without a Grant a uid may do nothing but read keys under sys/
+	Share       int         // percent of the keys and of the heap that one uid's keys may take; default all
 	Seed        uint64      // of the key hash; 0 draws one
+	Key         []byte      // KeySize secret bytes: keys are hashed and values sealed with them; nil: a plain bus
+
+	Clock func() time.Time // of this handle, for TTL and half-lives; default time.Now
 }
 
 // Bus is one process's handle on a bus. Its methods may be called from any goroutine.
@@ -35,6 +44,13 @@ type Bus struct {
 	self   uint64  // owner word of this process
 	stripe *stripe // the counters this process adds to
 	closed atomic.Bool
+	clock  func() time.Time
+
+	// permitKey says whether this process may read or write the key; nil: it may
+	// do anything. Set by Open for a bus that enforces rights.
+	permitKey func(key string, write bool) error
+	keys      *keyring // of a keyed bus, else nil
+	channels  channels
 
 	mu          sync.Mutex // guards what follows
 	member      *participant
@@ -42,6 +58,7 @@ type Bus struct {
 	watcher     chan struct{} // closed when the watcher has ended
 	conns       map[*Conn]struct{}
 	listeners   map[*Listener]struct{}
+	watches     map[*watch]struct{}
 }
 
 // Create makes the bus at path if nothing is there, then opens it. Two processes
@@ -57,7 +74,7 @@ func Create(path string, o Options) (*Bus, error) {
 				"the folder must be there, writable for this user and on a tmpfs with room for the bus")
 		}
 	}
-	return Open(path)
+	return OpenWith(path, o)
 }
 
 func (o Options) geometry() (geometry, Options, error) {
@@ -67,16 +84,22 @@ func (o Options) geometry() (geometry, Options, error) {
 		}
 	}
 	defaults(&o.Slots, 512)
-	defaults(&o.ValueMax, 4096)
+	if o.ValueLimit == 0 {
+		o.ValueLimit = o.ValueMax
+	}
+	defaults(&o.ValueLimit, 1<<20)
 	defaults(&o.Connections, 32)
 	defaults(&o.RingSize, 64<<10)
 	if o.Mode == 0 {
 		o.Mode = 0o660
 	}
-	for _, n := range []int{o.Slots, o.ValueMax, o.Connections, o.RingSize} {
-		if n < 0 || n > 1<<24 {
-			return geometry{}, o, fmt.Errorf("option %d is outside 1 to %d", n, 1<<24)
+	for _, n := range []int{o.Slots, o.ValueLimit, o.Connections, o.RingSize} {
+		if n < 0 || n > valueCeiling {
+			return geometry{}, o, fmt.Errorf("option %d is outside 1 to %d", n, valueCeiling)
 		}
+	}
+	if o.Heap < 0 || o.Share < 0 || o.Share > 100 {
+		return geometry{}, o, fmt.Errorf("a heap of %d bytes, a share of %d percent", o.Heap, o.Share)
 	}
 	if o.Seed == 0 {
 		var random [8]byte
@@ -87,12 +110,37 @@ func (o Options) geometry() (geometry, Options, error) {
 	}
 	slots := roundUp(uint64(o.Slots), 64)
 	g := geometry{
-		Seed: o.Seed, Slots: uint32(slots), ValueMax: uint32(o.ValueMax),
+		Seed: o.Seed, Slots: uint32(slots), ValueMax: uint32(o.ValueLimit),
 		IndexSize:   powerOfTwo(4 * slots),
 		Connections: uint32(o.Connections), RingSize: powerOfTwo(uint64(o.RingSize)),
 	}
+	g.HeapSize = o.heapSize()
+	g.Share = uint32(o.Share)
+	if o.Key != nil {
+		_, check, err := deriveKeys(o.Key)
+		if err != nil {
+			return geometry{}, o, err
+		}
+		g.Flags, g.KeyCheck = flagKeyed, check
+		g.ValueMax += sealedExtra
+	}
+	channels, err := o.channelDefaults()
+	if err != nil {
+		return geometry{}, o, err
+	}
+	g.Channels = channels
 	g.FileSize = g.offsets().end
 	return g, o, g.check()
+}
+
+// heapSize is what was asked for, or room for every key's value twice as long as
+// that is at most 8 MiB, and for four values of the limit in any case.
+func (o Options) heapSize() uint64 {
+	if o.Heap > 0 {
+		return roundUp(uint64(o.Heap), pageSize)
+	}
+	block := max(uint64(powerOfTwo(uint64(o.ValueLimit))), unitSize)
+	return roundUp(max(4*block, min(2*block*uint64(o.Slots), 8<<20)), 1<<16)
 }
 
 func powerOfTwo(n uint64) uint32 { return uint32(1) << bits.Len64(n-1) }
@@ -101,8 +149,16 @@ func dirOf(path string) string { return filepath.Dir(path) }
 
 // Open opens the bus at path. A file that is no whole bus of this layout is
 // ErrNotABus; nothing of it is changed.
-func Open(path string) (*Bus, error) {
+func Open(path string) (*Bus, error) { return OpenWith(path, Options{}) }
+
+// OpenWith is Open with the Key and the Clock of the options; the others do not
+// count. A keyed bus without its key is ErrSealed.
+func OpenWith(path string, o Options) (*Bus, error) {
 	m, err := openMapping(path)
+	var keys *keyring
+	if err == nil {
+		keys, err = m.g.unlockKeys(o.Key)
+	}
 	if err != nil {
 		return nil, hint.New(fmt.Errorf("open bus %s: %w", path, err), "%s", openHint(err))
 	}
@@ -110,8 +166,14 @@ func Open(path string) (*Bus, error) {
 	if err != nil {
 		return nil, hint.New(fmt.Errorf("open bus %s: own start time: %w", path, err), "/proc must be mounted")
 	}
-	b := &Bus{mapping: m, path: path, self: self, conns: map[*Conn]struct{}{}, listeners: map[*Listener]struct{}{}}
-	b.stripe = &m.header().counters[os.Getpid()%stripes]
+	b := &Bus{mapping: m, path: path, self: self, keys: keys, clock: time.Now, conns: map[*Conn]struct{}{}, listeners: map[*Listener]struct{}{}, watches: map[*watch]struct{}{}}
+	if o.Clock != nil {
+		b.clock = o.Clock
+	}
+	b.stripe = &m.header().counters[0] // until openChannels has found this process's own
+	if err := b.openChannels(); err != nil {
+		return nil, hint.New(fmt.Errorf("open bus %s: %w", path, err), "%s", openHint(err))
+	}
 	return b, nil
 }
 
@@ -121,6 +183,10 @@ func openHint(err error) string {
 		return "is the splinter service running? RUNA_BUS names another bus"
 	case errors.Is(err, os.ErrPermission):
 		return "the bus is open to members of group runa"
+	case errors.Is(err, ErrSealed):
+		return "give the key that the bus was made with"
+	case errors.Is(err, ErrNotKeyed):
+		return "open it without a key, or make another bus with one"
 	default:
 		return "stop everything that uses the bus, remove the file and start the splinter service"
 	}
@@ -138,11 +204,18 @@ func (b *Bus) Close() error {
 	b.mu.Lock()
 	conns, listeners := keysOf(b.conns), keysOf(b.listeners)
 	b.mu.Unlock()
+	b.closeChannels()
 	for _, l := range listeners {
 		l.Close()
 	}
 	for _, c := range conns {
 		c.Close()
+	}
+	b.mu.Lock()
+	watches := keysOf(b.watches)
+	b.mu.Unlock()
+	for _, w := range watches {
+		kick(w.word)
 	}
 	for i := range uint64(wakeWords) {
 		kick(&b.wake(i).word)

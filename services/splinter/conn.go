@@ -187,7 +187,7 @@ func (s *source) Read(p []byte) (int, error) {
 		if gone != nil {
 			return 0, gone
 		}
-		err := sleep(s.ctx, &c.in.ring.data, func() bool { return c.in.hasData() || c.gone() != nil })
+		err := c.bus.sleepAt(s.ctx, &c.in.ring.data, nil, func() bool { return c.in.hasData() || c.gone() != nil })
 		if err != nil {
 			return 0, err
 		}

@@ -9,3 +9,7 @@ func copyOut(dst, src []byte) { copy(dst, src) }
 func copyIn(dst []byte, src []byte) { copy(dst, src) }
 
 func sameBytes(mem []byte, key string) bool { return string(mem) == key }
+
+func load(word *uint64) uint64 { return *word }
+
+func store(word *uint64, v uint64) { *word = v }

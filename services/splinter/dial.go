@@ -10,12 +10,16 @@ import (
 
 // Dial connects to whoever listens under the name and returns without waiting to
 // be accepted; what is sent meanwhile waits in the connection. Nobody alive there
-// is ErrNoListener, no connection left is ErrFull, both at once.
+// is ErrNoListener, no connection left ErrFull, no right to write name:NAME
+// ErrForbidden, all at once.
 func (b *Bus) Dial(ctx context.Context, name string) (*Conn, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, fmt.Errorf("dial %q: %w", name, err)
 	}
 	defer runtime.KeepAlive(b)
+	if err := b.mayDial(name); err != nil {
+		return nil, fmt.Errorf("dial %q: %w", name, err)
+	}
 	i, err := b.claimConnection(name)
 	if err != nil {
 		return nil, fmt.Errorf("dial %q: %w", name, err)

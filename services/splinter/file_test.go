@@ -94,7 +94,7 @@ func TestCreatorsAtOnceGetTheSameBusWithItsModeAndItsMemory(t *testing.T) {
 }
 
 func TestOptionsOutOfRangeAreRefused(t *testing.T) {
-	for _, o := range []Options{{Slots: -1}, {ValueMax: 1<<20 + 1}, {RingSize: 1}, {Connections: 1 << 20}} {
+	for _, o := range []Options{{Slots: -1}, {ValueLimit: valueCeiling + 1}, {Heap: -1}, {RingSize: 1}, {Connections: 1 << 20}} {
 		path := filepath.Join(t.TempDir(), "bus")
 		if b, err := Create(path, o); err == nil {
 			t.Errorf("%+v: made %v", o, b.Path())
@@ -117,7 +117,7 @@ func FuzzFile(f *testing.F) {
 		spoiled := append([]byte(nil), whole...)
 		copy(spoiled[int(at)%len(spoiled):], damage)
 		// A lock held by a live stranger is waited for, rightly; take locks out of the game.
-		clear(spoiled[256:384])
+		clear(spoiled[256:704])
 		if err := os.WriteFile(path, spoiled, 0o600); err != nil {
 			t.Fatal(err)
 		}

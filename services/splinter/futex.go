@@ -4,6 +4,7 @@ import (
 	"context"
 	"math"
 	"sync/atomic"
+	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -22,8 +23,13 @@ const (
 // ready is called with nothing held and must become true before the word is kicked or notified.
 func sleep(ctx context.Context, w *atomic.Uint32, ready func() bool) error {
 	if ctx.Done() != nil {
-		stop := context.AfterFunc(ctx, func() { kick(w) })
-		defer stop()
+		kicked := make(chan struct{})
+		stop := context.AfterFunc(ctx, func() { kick(w); close(kicked) })
+		defer func() {
+			if !stop() {
+				<-kicked // the word may be gone as soon as this has returned
+			}
+		}()
 	}
 	for {
 		v := w.Load()
@@ -55,6 +61,32 @@ func notify(w *atomic.Uint32) {
 			return
 		}
 	}
+}
+
+// ring is notify that leaves the time for who wakes to tell how long that took.
+func (b *bell) ring() {
+	if b.word.Load()&1 != 0 {
+		b.stamp.Store(uint64(time.Now().UnixNano()))
+		notify(&b.word)
+	}
+}
+
+// sleepAt is sleep that counts how long being woken took, for this component and,
+// if it is not nil, in also.
+func (b *Bus) sleepAt(ctx context.Context, at *bell, also *histogram, ready func() bool) error {
+	before := uint64(time.Now().UnixNano())
+	if err := sleep(ctx, &at.word, ready); err != nil {
+		return err
+	}
+	rung := at.stamp.Load()
+	// One that was rung again after this woke would tell of a time below nothing.
+	if took := time.Now().UnixNano() - int64(rung); rung > before && took >= 0 {
+		b.channels.component.latency.add(took)
+		if also != nil {
+			also.add(took)
+		}
+	}
+	return nil
 }
 
 // kick wakes also who is about to sleep, whatever the low bit says.

@@ -41,8 +41,9 @@ func fold(a, b uint64) uint64 {
 	return high ^ low
 }
 
-// find looks the key up without its value. at is where its entry is, or, if it
-// is not there, where one may be put (tombstones are used again).
+// find looks the key up. at is where its entry is, or, if it is not there, where
+// one may be put (tombstones are used again). It says what was true at some moment
+// of the call; with the store's lock held it stays true.
 func (b *Bus) find(hash uint64, key string) (slot uint32, at uint64, found bool) {
 	at = hash
 	reuse, free := uint64(0), false
@@ -55,10 +56,8 @@ func (b *Bus) find(hash uint64, key string) (slot uint32, at uint64, found bool)
 			if !free {
 				reuse, free = at, true
 			}
-		} else if slot := uint32(entry) - 1; entry == indexEntry(hash, slot) && slot < b.g.Slots {
-			if _, _, state := b.read(slot, key, nil, false); state == readFound {
-				return slot, at, true
-			}
+		} else if slot := uint32(entry) - 1; entry == indexEntry(hash, slot) && slot < b.g.Slots && b.probe(slot, key) {
+			return slot, at, true
 		}
 		at++
 	}
@@ -66,6 +65,17 @@ func (b *Bus) find(hash uint64, key string) (slot uint32, at uint64, found bool)
 		at = reuse
 	}
 	return 0, at, false
+}
+
+// probe says whether the slot holds the key.
+func (b *Bus) probe(i uint32, key string) bool {
+	s := b.slot(i)
+	for {
+		epoch := s.epoch.Load()
+		if holds := s.holds(key); s.current(epoch) {
+			return holds
+		}
+	}
 }
 
 // dropEntry removes the entry at i; the caller holds the store lock. The entry
@@ -102,18 +112,43 @@ func (b *Bus) freeSlot(slot uint32) {
 	w.Store(w.Load() &^ (1 << (slot % 64)))
 }
 
-// recountSlots marks exactly those slots used that the index names. It mends
-// what a process left that died between the two.
+// recountSlots marks exactly those slots used that the index names and frees the
+// blocks of the others. It mends what a process left that died between the two;
+// the caller holds the store lock.
 func (b *Bus) recountSlots() {
-	used := make([]uint64, b.g.Slots/64)
+	named := make([]uint64, b.g.Slots/64)
 	for i := range uint64(b.g.IndexSize) {
 		if slot := uint32(b.index(i).Load()) - 1; slot < b.g.Slots {
-			used[slot/64] |= 1 << (slot % 64)
+			named[slot/64] |= 1 << (slot % 64)
 		}
 	}
-	for i, word := range used {
-		b.usedWord(uint32(i)).Store(word)
+	for i, word := range named {
+		w := b.usedWord(uint32(i))
+		for lost := w.Load() &^ word; lost != 0; lost &= lost - 1 {
+			slot := uint32(64*i + bits.TrailingZeros64(lost))
+			s := b.slot(slot)
+			b.lock(&s.owner)
+			b.clearSlot(slot)
+			b.unlock(&s.owner)
+		}
+		w.Store(word)
 	}
+	b.sweep()
+}
+
+// clearSlot takes the key out of a slot that no index entry names, and frees its
+// blocks; the caller holds the store's and the slot's lock.
+func (b *Bus) clearSlot(i uint32) {
+	s := b.slot(i)
+	s.keyLen.Store(0)
+	s.outdate()
+	reached(stepKeyCut)
+	for n := range s.records {
+		if load(&s.records[n].block) != 0 {
+			b.cutBlock(i, &s.records[n], stepUnlinked)
+		}
+	}
+	reached(stepUnsetDone)
 }
 
 // lockStore takes the lock of adding and removing keys.

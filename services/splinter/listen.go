@@ -17,13 +17,14 @@ type Listener struct {
 	wake       chan struct{} // holds one token: look at the table again
 	closed     chan struct{}
 	once       sync.Once
+	requests   requests
 }
 
 // text is the endpoint's name; the caller holds the channel lock.
 func (e *endpoint) text() string { return string(e.name[:min(e.nameLen, MaxName)]) }
 
 // Listen takes the name. While a living process has it, that is ErrInUse; from a
-// dead one it is taken over.
+// dead one it is taken over. Without the right to read name:NAME it is ErrForbidden.
 func (b *Bus) Listen(name string) (*Listener, error) {
 	l, err := b.listen(name)
 	if err != nil {
@@ -35,6 +36,9 @@ func (b *Bus) Listen(name string) (*Listener, error) {
 func (b *Bus) listen(name string) (*Listener, error) {
 	if len(name) == 0 || len(name) > MaxName {
 		return nil, fmt.Errorf("%w: it has %d bytes, 1 to %d were expected", ErrName, len(name), MaxName)
+	}
+	if err := b.mayListen(name); err != nil {
+		return nil, err
 	}
 	defer runtime.KeepAlive(b)
 	b.mu.Lock()

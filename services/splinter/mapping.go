@@ -75,6 +75,9 @@ func createFile(path string, g geometry, o Options) error {
 	if err := f.Chmod(o.Mode); err != nil {
 		return err
 	}
+	if err := formatFile(f, g); err != nil {
+		return err
+	}
 	err = unix.Renameat2(unix.AT_FDCWD, f.Name(), unix.AT_FDCWD, path, unix.RENAME_NOREPLACE)
 	if err == unix.EEXIST {
 		return nil
@@ -82,17 +85,19 @@ func createFile(path string, g geometry, o Options) error {
 	return err
 }
 
+// formatFile writes what of an empty bus is not zero and not in its header.
+func formatFile(f *os.File, g geometry) error {
+	data, err := unix.Mmap(int(f.Fd()), 0, int(g.FileSize), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
+	if err != nil {
+		return fmt.Errorf("map: %w", err)
+	}
+	defer unix.Munmap(data)
+	m := &mapping{data: data, g: g, at: g.offsets()}
+	m.formatHeap()
+	return nil
+}
+
 func (m *mapping) header() *header { return (*header)(unsafe.Pointer(&m.data[0])) }
-
-func (m *mapping) slot(i uint32) *slot {
-	return (*slot)(unsafe.Pointer(&m.data[m.at.slots+uint64(i)*m.at.slotSize]))
-}
-
-// record returns the bytes of one of the two records of slot i.
-func (m *mapping) record(i uint32, which uint64) []byte {
-	begin := m.at.slots + uint64(i)*m.at.slotSize + slotHead + (which&1)*m.at.recordSize
-	return m.data[begin : begin+m.at.recordSize : begin+m.at.recordSize]
-}
 
 func (m *mapping) wake(hash uint64) *wakeWord {
 	return (*wakeWord)(unsafe.Pointer(&m.data[m.at.wake+64*(hash%wakeWords)]))

@@ -23,7 +23,9 @@ func ownerPID(owner uint64) int { return int(owner & (1<<pidBits - 1)) }
 // ownerOf reads the process's start time from /proc/PID/stat (proc(5), field 22).
 // A process that has ended or is a zombie is an error wrapping os.ErrNotExist.
 func ownerOf(pid int) (uint64, error) {
-	path := "/proc/" + strconv.Itoa(pid) + "/stat"
+	// The main thread's is the process's too, and user-mode emulators do not fake it.
+	name := strconv.Itoa(pid)
+	path := "/proc/" + name + "/task/" + name + "/stat"
 	stat, err := os.ReadFile(path)
 	if err != nil {
 		if errors.Is(err, unix.ESRCH) {

@@ -47,7 +47,7 @@ func (s stream) write(p []byte) (int, error) {
 	first := copy(s.data[at:], p[:n])
 	copy(s.data, p[first:n])
 	s.ring.head.Store(head + n)
-	notify(&s.ring.data)
+	s.ring.data.ring()
 	return int(n), nil
 }
 

@@ -72,7 +72,7 @@ func (c *connection) release(side int, closed bool) {
 
 func (c *connection) kickRings() {
 	for i := range c.rings {
-		kick(&c.rings[i].data)
+		kick(&c.rings[i].data.word)
 		kick(&c.rings[i].space)
 	}
 }
