@@ -40,3 +40,13 @@ func hashOf(t *testing.T, path string, start, size int64) string {
 	}
 	return string(hash.Sum(nil))
 }
+
+// readOverlay returns a file that the image is built with.
+func readOverlay(t *testing.T, name string) string {
+	t.Helper()
+	content, err := os.ReadFile("../overlays/base/" + name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(content)
+}

@@ -22,24 +22,26 @@ const busService = "splinter"
 // gilgul/service/NAME and hears who is ready. Gilgul must do without it: no
 // step of a service's life fails because the bus does.
 type bus struct {
-	path string
-	log  hclog.Logger
+	path   string
+	log    hclog.Logger
+	grants map[uint32]splinter.Rights // by uid, given anew whenever the bus is opened
 
-	mu     sync.Mutex
-	open   *splinter.Bus
-	opened chan struct{} // closed and replaced when open was replaced
+	mu       sync.Mutex
+	open     *splinter.Bus
+	opened   chan struct{} // closed and replaced when open was replaced
+	prepared bool          // opened before its service counted as ready
 }
 
-func newBus(path string, log hclog.Logger) *bus {
-	return &bus{path: path, log: log, opened: make(chan struct{})}
+func newBus(path string, log hclog.Logger, grants map[uint32]splinter.Rights) *bus {
+	return &bus{path: path, log: log, grants: grants, opened: make(chan struct{})}
 }
 
 var errNoBus = errors.New("the bus is not there yet")
 
 // changed is told every change of a service's state, in order.
 func (b *bus) changed(c supervise.Change) {
-	if c.Service == busService && c.State == "ready" {
-		b.reopen()
+	if c.Service == busService && c.State == "ready" && !b.wasPrepared() {
+		b.reopen() // a manifest by which the bus is ready without saying so
 	}
 	value, err := json.Marshal(map[string]any{
 		"state": c.State, "reason": c.Reason, "pid": c.PID, "restarts": c.Restarts,
@@ -54,8 +56,23 @@ func (b *bus) changed(c supervise.Change) {
 	}
 }
 
+// wasPrepared says whether prepare has opened the bus of this life of its service.
+func (b *bus) wasPrepared() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	prepared := b.prepared
+	b.prepared = false
+	return prepared
+}
+
 func (b *bus) reopen() {
-	fresh, err := splinter.Open(b.path)
+	var fresh *splinter.Bus
+	err := guard(func() (err error) {
+		if fresh, err = splinter.Open(b.path); err == nil {
+			b.grant(fresh)
+		}
+		return err
+	})
 	if err != nil {
 		b.log.Warn("the bus can't be opened", "reason", err)
 		return
@@ -67,26 +84,31 @@ func (b *bus) reopen() {
 	b.opened = make(chan struct{})
 	b.mu.Unlock()
 	if old != nil {
-		old.Close()
+		_ = guard(old.Close)
 	}
 }
 
-// use runs do with the open bus. The file belongs to a service: one that cuts
-// it off makes reading it a fault, which must not be the end of PID 1.
-func (b *bus) use(do func(*splinter.Bus) error) (err error) {
+// use runs do with the open bus.
+func (b *bus) use(do func(*splinter.Bus) error) error {
 	b.mu.Lock()
 	open := b.open
 	b.mu.Unlock()
 	if open == nil {
 		return errNoBus
 	}
+	return guard(func() error { return do(open) })
+}
+
+// guard runs what touches the bus's file. That belongs to a service: one that
+// cuts it off makes reading it a fault, which must not be the end of PID 1.
+func guard(do func() error) (err error) {
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer func() {
 		if p := recover(); p != nil {
 			err = fmt.Errorf("use the bus: its file is damaged: %v", p)
 		}
 	}()
-	return do(open)
+	return do()
 }
 
 // forget removes a key that an earlier life of a service left.

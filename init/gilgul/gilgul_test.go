@@ -125,7 +125,7 @@ func TestAStateIsOnTheBusOnceTheBusIsReady(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer theirs.Close()
-	b := newBus(path, hclog.NewNullLogger())
+	b := newBus(path, hclog.NewNullLogger(), nil)
 	if err := b.forget("service/x/ready"); !errors.Is(err, errNoBus) {
 		t.Errorf("before there is a bus: %v", err)
 	}

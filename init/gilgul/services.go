@@ -64,7 +64,12 @@ func (m *machine) openServices(ctx context.Context) *services {
 	} else if missing := host.Launcher.Missing(); len(missing) > 0 {
 		m.log.Warn("services are confined less than they should be", "missing", missing)
 	}
-	b := newBus(splinter.DefaultPath, m.log)
+	grants, err := grantsOf(declared, manifest.SystemUser)
+	if err != nil {
+		m.problem("grant rights on the bus", err)
+	}
+	b := newBus(splinter.DefaultPath, m.log, grants)
+	host.BeforeReady = b.prepare
 	s.supervisor = supervise.New(declared, supervise.Options{
 		System: host, Log: m.log, OnChange: b.changed,
 		ForgetBusKey: b.forget, WaitBusKey: b.wait,

@@ -57,6 +57,9 @@ var topKeys = []key{
 			p.fail(n, "lower memory-high", "limits: memory-high is more than memory-max")
 		}
 	}},
+	{"bus", "what it may do on the bus; nothing if it is left out: {read: [\"key:service/*\"], write: [\"name:splinfer\"]}", func(p *parser, n ast.Node, s *Service) {
+		p.mapping(n, "bus", busKeys, s)
+	}},
 	{"data", "true: a folder /data/NAME of its own, and its working folder", func(p *parser, n ast.Node, s *Service) { p.truth(n, &s.Data) }},
 	{"oneshot", "true: runs once; ready when it has ended with status 0", func(p *parser, n ast.Node, s *Service) { p.truth(n, &s.Oneshot) }},
 }
@@ -113,6 +116,15 @@ var limitKeys = []key{
 	}},
 }
 
+var busKeys = []key{
+	{"read", "list of key:PREFIX* it may get, topic:NAME it may subscribe to, name:NAME it may listen under", func(p *parser, n ast.Node, s *Service) {
+		s.Bus.Read = p.patterns(n)
+	}},
+	{"write", "list of key:PREFIX* it may set, topic:NAME it may publish on, name:NAME it may dial", func(p *parser, n ast.Node, s *Service) {
+		s.Bus.Write = p.patterns(n)
+	}},
+}
+
 // validName is what a service or user may be called: it becomes a file name, a
 // cgroup's name and part of a bus key.
 var validName = regexp.MustCompile(`^[a-z][a-z0-9-]{0,31}$`)
@@ -124,7 +136,7 @@ func Keys() []string {
 	for _, group := range []struct {
 		prefix string
 		keys   []key
-	}{{"", topKeys}, {"ready.", readyKeys}, {"stop.", stopKeys}, {"restart.", restartKeys}, {"limits.", limitKeys}} {
+	}{{"", topKeys}, {"ready.", readyKeys}, {"stop.", stopKeys}, {"restart.", restartKeys}, {"limits.", limitKeys}, {"bus.", busKeys}} {
 		for _, k := range group.keys {
 			lines = append(lines, fmt.Sprintf("%s%s: %s", group.prefix, k.name, k.doc))
 		}

@@ -24,6 +24,7 @@ ready: {by: notify, timeout: 45s}
 stop: {signal: INT, timeout: 10s}
 restart: {policy: on-failure, initial: 500ms, max: 1m, stable: 2m}
 limits: {memory-high: 512MiB, memory-max: 768MiB, cpu: 150%, pids: 64, files: 512, io-weight: 100}
+bus: {read: ["name:splinfer", "key:service/*"], write: ["key:service/splinfer/*"]}
 data: true
 oneshot: false
 `
@@ -42,6 +43,7 @@ func TestAWholeManifestIsRead(t *testing.T) {
 		Stop:    Stop{syscall.SIGINT, 10 * time.Second},
 		Restart: Restart{OnFailure, 500 * time.Millisecond, time.Minute, 2 * time.Minute},
 		Limits:  Limits{512 << 20, 768 << 20, 150, 64, 512, 100},
+		Bus:     Bus{Read: []string{"name:splinfer", "key:service/*"}, Write: []string{"key:service/splinfer/*"}},
 		Data:    true,
 	}
 	if !reflect.DeepEqual(got, want) {
@@ -74,7 +76,7 @@ func TestAOneshotMayRunForEverAndIsRepeatedOnFailureOnly(t *testing.T) {
 
 func TestEveryMistakeIsToldWithItsPlace(t *testing.T) {
 	for _, c := range []struct{ name, text, want, advice string }{
-		{"unknown key", "exec: /bin/a\ndata: true\nuser: b\n  \nmemroy: 3\n", `a.yaml:5:1: unknown key "memroy" (known: args, data, env, exec, limits, needs, oneshot, ready, restart, stop, user, wants)`, "take it out, or use one of those known"},
+		{"unknown key", "exec: /bin/a\ndata: true\nuser: b\n  \nmemroy: 3\n", `a.yaml:5:1: unknown key "memroy" (known: args, bus, data, env, exec, limits, needs, oneshot, ready, restart, stop, user, wants)`, "take it out, or use one of those known"},
 		{"nested unknown key", "exec: /bin/a\nlimits:\n  cpu: 50%\n  memory-mx: 1MiB\n", `a.yaml:4:3: unknown key "memory-mx" (known: cpu, files, io-weight, memory-high, memory-max, pids)`, `did you mean "memory-max"?`},
 		{"swapped letters", "exce: /bin/a\nexec: /bin/a\n", `a.yaml:1:1: unknown key "exce"`, `did you mean "exec"?`},
 		{"unknown key in a flow mapping", "exec: /bin/a\nstop: {signal: TERM, timout: 3s}\n", `a.yaml:2:22: unknown key "timout" (known: signal, timeout)`, `did you mean "timeout"?`},
@@ -100,6 +102,13 @@ func TestEveryMistakeIsToldWithItsPlace(t *testing.T) {
 		{"count out of range", "exec: /bin/a\nlimits: {io-weight: 10001}\n", `a.yaml:2:21: 10001 is not between 1 and 10000`, ""},
 		{"high above max", "exec: /bin/a\nlimits:\n  memory-high: 2MiB\n  memory-max: 1MiB\n", `a.yaml:3:3: limits: memory-high is more than memory-max`, "lower memory-high"},
 		{"max below initial", "exec: /bin/a\nrestart: {initial: 1m}\n", `a.yaml:2:10: restart: max 30s is less than initial 1m0s`, "raise max"},
+		{"right on nothing", "exec: /bin/a\nbus: {read: [\"file:x\"]}\n", `a.yaml:2:14: "file:x" does not begin with key:, topic: or name:`, "write key:, topic: or name: and a name, such as key:service/* or name:splinfer"},
+		{"right without a kind", "exec: /bin/a\nbus:\n  write:\n    - splinfer\n", `a.yaml:4:7: "splinfer" does not begin with`, "write key:, topic: or name: and a name, such as key:service/* or name:splinfer"},
+		{"right with a star inside", "exec: /bin/a\nbus: {write: [\"key:*/model\"]}\n", `a.yaml:2:15: "key:*/model" has a * that is not its end`, "write key:, topic: or name: and a name, such as key:service/* or name:splinfer"},
+		{"right that is a mapping", "exec: /bin/a\nbus: {read: [key:service]}\n", `a.yaml:2:14: text expected, not a mapping`, `put it in quotes: "key:service/*"`},
+		{"right twice", "exec: /bin/a\nbus: {read: [\"name:a\", \"name:a\"]}\n", `a.yaml:2:24: name:a is there twice`, "take it out"},
+		{"unknown way", "exec: /bin/a\nbus: {raed: []}\n", `a.yaml:2:7: unknown key "raed" (known: read, write)`, `did you mean "read"?`},
+		{"rights as a list", "exec: /bin/a\nbus: [key:a]\n", `a.yaml:2:6: bus must be a mapping, not a list`, "write key: value lines, or {key: value}"},
 		{"oneshot that notifies", "exec: /bin/a\noneshot: true\nready: {by: notify}\n", `a.yaml:3:8: a oneshot is ready when it has ended, not by notify`, "leave ready.by out"},
 		{"not a mapping", "- exec\n", `a.yaml:1:1: a manifest must be a mapping, not a list`, "write key: value lines, or {key: value}"},
 		{"empty", "# nothing\n", `a.yaml:1:1: the manifest is empty`, "write at least exec: /bin/..."},
@@ -250,7 +259,7 @@ func TestCheckFindsMissingProgramsAndUsers(t *testing.T) {
 
 func TestEveryKeyIsDocumented(t *testing.T) {
 	lines := Keys()
-	if len(lines) != len(topKeys)+len(readyKeys)+len(stopKeys)+len(restartKeys)+len(limitKeys) {
+	if len(lines) != len(topKeys)+len(readyKeys)+len(stopKeys)+len(restartKeys)+len(limitKeys)+len(busKeys) {
 		t.Fatalf("%d lines", len(lines))
 	}
 	for _, line := range lines {

@@ -24,8 +24,17 @@ type Service struct {
 	Stop    Stop
 	Restart Restart
 	Limits  Limits
+	Bus     Bus
 	Data    bool // has a folder of its own below /data
 	Oneshot bool // runs once and is over; ready when it has ended with status 0
+}
+
+// Bus is what the service's user may do on the bus: patterns of
+// splinter.Rights, such as key:service/NAME/*, topic:news or name:NAME. What is
+// not in it is forbidden to it.
+type Bus struct {
+	Read  []string // keys it may get, topics it may subscribe to, names it may listen under
+	Write []string // keys it may set, topics it may publish on, names it may dial
 }
 
 // By says how gilgul learns that a service is ready.

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/goccy/go-yaml/ast"
+
+	"runa/services/splinter"
 )
 
 // longest is the longest duration a manifest may give: more is a slip.
@@ -111,6 +113,32 @@ func (p *parser) names(n ast.Node, self string) []string {
 		}
 	}
 	return names
+}
+
+// patterns reads a list of rights on the bus.
+func (p *parser) patterns(n ast.Node) []string {
+	var patterns []string
+	for _, item := range p.list(n) {
+		var pattern string
+		switch item.(type) {
+		case *ast.MappingNode, *ast.MappingValueNode: // what YAML takes name:a in brackets for
+			p.fail(item, `put it in quotes: "key:service/*"`, "text expected, not %s", kind(item))
+			continue
+		}
+		p.text(item, &pattern)
+		switch {
+		case pattern == "":
+		case slices.Contains(patterns, pattern):
+			p.fail(item, "take it out", "%s is there twice", pattern)
+		default:
+			if err := splinter.CheckPattern(pattern); err != nil {
+				p.fail(item, "write key:, topic: or name: and a name, such as key:service/* or name:splinfer", "%s", err.Error())
+				continue
+			}
+			patterns = append(patterns, pattern)
+		}
+	}
+	return patterns
 }
 
 func (p *parser) environment(n ast.Node) map[string]string {

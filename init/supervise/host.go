@@ -31,6 +31,9 @@ type Host struct {
 	Env map[string]string
 	// User looks a user's uid up (manifest.SystemUser).
 	User func(name string) (uint32, error)
+	// BeforeReady, if it is not nil, is called when a service has said that it is
+	// ready and returns before that counts, so before those that need it start.
+	BeforeReady func(service string)
 
 	mu    sync.Mutex
 	lives map[string]*life
@@ -77,6 +80,9 @@ func (h *Host) Spawn(s manifest.Service, report func(Report)) {
 		l.copying.Go(func() {
 			readNotify(l.pipes.notify, func() {
 				if s.Ready.By == manifest.ByNotify {
+					if h.BeforeReady != nil {
+						h.BeforeReady(s.Name)
+					}
 					report(Report{Event: lifecycle.Event{Kind: lifecycle.BecameReady}})
 				}
 			})

@@ -166,6 +166,12 @@ func perform(t *testing.T, manifests map[string]string) *stage {
 		Launcher: launcher, Reaper: newReaper(t), Logs: logring.NewSet(logring.Options{}), Slice: slice, DataRoot: data,
 		Env:  map[string]string{"PATH": "/bin:/usr/bin", "RUNA_BUS": "/run/test/bus"},
 		User: func(string) (uint32, error) { return 64124, nil },
+		BeforeReady: func(service string) {
+			time.Sleep(50 * time.Millisecond) // long enough for who would not wait
+			if err := os.WriteFile(filepath.Join(data, "before-"+service), nil, 0o644); err != nil {
+				t.Error(err)
+			}
+		},
 	}
 	s := &stage{Supervisor: New(services, Options{System: host}), host: host, t: t}
 	s.events, _ = s.Events()
@@ -219,7 +225,7 @@ ready: {by: notify, timeout: 20s}
 `,
 		"infer.yaml": `
 exec: /bin/sh
-args: [-c, 'trap "echo bye; exit 0" TERM; echo "I am $USER in $(pwd), bus $RUNA_BUS, model $MODEL"; echo oops >&2; echo state > mine; echo READY=1 >&$RUNA_NOTIFY_FD; while :; do sleep 1000 & wait; done']
+args: [-c, 'trap "echo bye; exit 0" TERM; echo "I am $USER in $(pwd), bus $RUNA_BUS, model $MODEL"; echo oops >&2; [ -e ../before-bus ] && echo all was prepared; echo state > mine; echo READY=1 >&$RUNA_NOTIFY_FD; while :; do sleep 1000 & wait; done']
 env: {MODEL: stories15m}
 needs: [bus]
 ready: {by: notify, timeout: 20s}
@@ -251,7 +257,7 @@ oneshot: true
 	}
 	s.until("infer", "defined")
 	got := strings.Join(s.log("infer"), "\n")
-	for _, want := range []string{"I am infer in " + dir + ", bus /run/test/bus, model stories15m", "oops", "bye"} {
+	for _, want := range []string{"I am infer in " + dir + ", bus /run/test/bus, model stories15m", "oops", "all was prepared", "bye"} {
 		if !strings.Contains(got, want) {
 			t.Errorf("no %q in\n%s", want, got)
 		}
