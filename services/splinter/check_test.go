@@ -77,7 +77,8 @@ func FuzzStoreFile(f *testing.F) {
 	})
 }
 
-func openAt(t testing.TB, content []byte) offsets {
+// openContent opens a file with that content; the test's end closes it.
+func openContent(t testing.TB, content []byte) *Bus {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "bus")
 	if err := os.WriteFile(path, content, 0o600); err != nil {
@@ -87,8 +88,13 @@ func openAt(t testing.TB, content []byte) offsets {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer b.Close()
-	return b.at
+	t.Cleanup(func() { b.Close() })
+	return b
+}
+
+func openAt(t testing.TB, content []byte) offsets {
+	t.Helper()
+	return openContent(t, content).at
 }
 
 // useDamaged does everything a member can with the store; whatever it returns is right.
@@ -189,15 +195,7 @@ func TestRepairMakesADamagedStoreClean(t *testing.T) {
 
 func slotHolding(t testing.TB, content []byte, key string) uint32 {
 	t.Helper()
-	path := filepath.Join(t.TempDir(), "bus")
-	if err := os.WriteFile(path, content, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	b, err := Open(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer b.Close()
+	b := openContent(t, content)
 	i, _, found := b.find(b.hash(key), key)
 	if !found {
 		t.Fatalf("%q is not there", key)
