@@ -9,9 +9,12 @@ GO       = $$($(BOOT) go)
 ENV      = export CGO_ENABLED=0 PATH="$$(dirname "$(GO)"):$$PATH" GOFLAGS=-buildvcs=false GOTOOLCHAIN=local;
 LINK     = -trimpath -ldflags "-s -w -buildid= -X main.version=$(VERSION)"
 
+N    = 10000
+SEED = 1
+
 OPTIONS  = $(if $(MODEL),--model $(MODEL))
 
-.PHONY: help run test image programs bench lint pin clean
+.PHONY: help run test chaos image programs bench lint pin clean
 
 help: ## say what there is to do
 	@echo "Runa: a private, offline home for local language models"
@@ -40,6 +43,13 @@ test: programs ## every test, in real machines too
 	@$(ENV) $(OUT)/bin/runa-image build --out $(OUT)/test --model stories15m
 	@$(ENV) set -e; variables="$$($(OUT)/bin/runa-image env --out $(OUT)/test)"; eval "$$variables"; \
 		go test -timeout 40m $(TESTFLAGS) ./...
+
+chaos: programs ## hurt a booted machine N times, chosen by SEED: make chaos N=10000 SEED=1
+	@$(BOOT) packages test
+	@$(ENV) $(OUT)/bin/runa-image build --out $(OUT)/test --model stories15m
+	@$(ENV) set -e; variables="$$($(OUT)/bin/runa-image env --out $(OUT)/test)"; eval "$$variables"; \
+		RUNA_CHAOS_FAULTS=$(N) RUNA_CHAOS_SEED=$(SEED) \
+		go test -timeout 0 -count 1 -v -run '^TestEveryFaultHealsWhileTheConsoleAnswers$$' ./qemu-tests
 
 bench: programs ## how far from the physical limit and from the best peers, as ratios
 	@$(BOOT) packages bench

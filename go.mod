@@ -18,6 +18,7 @@ require (
 	github.com/vishvananda/netlink v1.3.1 // interfaces and their events over rtnetlink
 	github.com/vmihailenco/msgpack/v5 v5.4.1 // RMP bodies: ordered maps, shortest integers, raw parts
 	golang.org/x/crypto v0.58.0 // XChaCha20-Poly1305 for keyed buses; the standard library has none
+	golang.org/x/net v0.61.0 // bpf: assembles the filters of system calls
 	golang.org/x/sys v0.49.0 // Linux calls that the standard library leaves out
 	golang.org/x/term v0.47.0 // whether and how wide a terminal is
 	lukechampine.com/blake3 v1.4.1 // keyed hashes and derived keys of keyed buses; pure Go with assembly

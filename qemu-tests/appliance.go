@@ -47,6 +47,7 @@ type Appliance struct {
 
 	t       testing.TB
 	process *qemu.Process
+	pid     int // of QEMU; 0 where it can't be found out
 	log     string
 }
 
@@ -68,6 +69,9 @@ func Start(t testing.TB, machine qemu.Machine) *Appliance {
 		t.Fatal(err)
 	}
 	a.process = process
+	if machine.Disk != "" {
+		a.pid = qemuOf(machine.Disk)
+	}
 	t.Cleanup(func() {
 		process.Kill()
 		log.Close()

@@ -10,11 +10,12 @@ import (
 	"runa/image/qemu"
 )
 
-// crasher is a service that ends as soon as it has started.
+// crasher is a service that ends as soon as it has started, and is never given up.
 const crasher = `exec: /bin/false
 user: splinfer
 ready: {by: none}
 restart: {policy: always, initial: 1s, max: 30s, stable: 60s}
+on-failure: {ladder: [restart, backoff]}
 `
 
 const stoppedLine = `the model stopped in the middle of its answer and is being restarted; ask again`

@@ -23,6 +23,7 @@ func main() {
 	os.Exit(runa.Main(context.Background(), os.Args[1:], runa.Environment{
 		In: os.Stdin, Out: os.Stdout, Err: os.Stderr,
 		Terminal:  term.IsTerminal(int(os.Stdout.Fd())),
+		Typed:     term.IsTerminal(int(os.Stdin.Fd())),
 		Interrupt: interrupt,
 		Bus:       path("RUNA_BUS", "/run/runa/bus"),
 		Control:   path("RUNA_CONTROL", "/run/gilgul/control.sock"),

@@ -19,6 +19,7 @@ import (
 
 	"runa/services/hint"
 	"runa/services/splinfer"
+	"runa/services/supervised"
 )
 
 const description = `Answers requests on Runa's bus with a local language model (GGUF, run by llama.cpp).
@@ -57,13 +58,13 @@ type measureArguments struct {
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), unix.SIGTERM, unix.SIGINT)
 	defer stop()
-	if err := run(ctx, os.Args[1:], os.Getenv("RUNA_NOTIFY_FD"), os.Stdout); err != nil {
+	if err := run(ctx, os.Args[1:], os.Getenv, os.Stdout); err != nil {
 		hint.Print(os.Stderr, err)
 		os.Exit(1)
 	}
 }
 
-func run(ctx context.Context, args []string, notifyFD string, stdout io.Writer) error {
+func run(ctx context.Context, args []string, env func(string) string, stdout io.Writer) error {
 	parameters := splinfer.NewFlags()
 	if len(args) > 0 && args[0] == "measure" {
 		var m measureArguments
@@ -84,11 +85,11 @@ func run(ctx context.Context, args []string, notifyFD string, stdout io.Writer) 
 	if err != nil {
 		return err
 	}
-	notify, err := splinfer.Notifier(notifyFD)
+	gilgul, err := supervised.FromEnvironment(env)
 	if err != nil {
 		return err
 	}
-	return splinfer.Run(ctx, a.Bus, o, notify)
+	return splinfer.Run(ctx, a.Bus, o, gilgul)
 }
 
 func parse(into any, parameters splinfer.Flags, args []string, stdout io.Writer) error {

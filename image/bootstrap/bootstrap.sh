@@ -75,7 +75,10 @@ requirements() {
 		END
 	esac
 	case $1 in bench)
-		echo "g++ g++ compiles llama-bench, to compare with"
+		cat <<-END
+			g++ g++ compiles llama-bench, to compare with
+			runit runsv restarts services, to compare with
+		END
 	esac
 }
 

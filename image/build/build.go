@@ -24,9 +24,10 @@ import (
 	"runa/image/progress"
 	"runa/image/rootfs"
 	"runa/image/userland"
+	"runa/services/hint"
 )
 
-// NoModel asks for an image without a model.
+// NoModel asks for an image without any model.
 const NoModel = "none"
 
 // Target is the machine the image is for. Others come with their kernels.
@@ -45,7 +46,7 @@ type Builder struct {
 	Out      string // folder for the results
 	Programs string // folder with our built programs
 	Version  string // of Runa
-	Model    string // a name from package model, or NoModel
+	Model    string // that chats: a name from package model, or NoModel
 	Size     int64  // of the disk in bytes; 0: what the model needs and room to live
 	Cache    cache.Cache
 	Progress *progress.Printer
@@ -80,7 +81,7 @@ func (b Builder) Build(ctx context.Context) (Artefacts, error) {
 		return a, fmt.Errorf("make the output folder: %w", err)
 	}
 	inv := &inventory.Inventory{Version: b.Version, Target: Target, CommandLine: CommandLine}
-	data, err := b.model(ctx, inv)
+	data, err := b.models(ctx, inv)
 	if err != nil {
 		return a, err
 	}
@@ -92,24 +93,45 @@ func (b Builder) Build(ctx context.Context) (Artefacts, error) {
 	return a, b.disk(ctx, a, inv, data)
 }
 
-// model makes the model and returns it as a file of the data partition.
-func (b Builder) model(ctx context.Context, inv *inventory.Inventory) ([]disk.DataFile, error) {
+// models makes the model that chats and the one that embeds, and returns them as
+// files of the data partition. Without the first the second isn't there either.
+func (b Builder) models(ctx context.Context, inv *inventory.Inventory) ([]disk.DataFile, error) {
 	if b.Model == NoModel {
 		return nil, nil
 	}
-	path, m, err := model.Make(ctx, b.Fetcher(), b.Model)
+	chosen, err := model.Find(b.Model)
 	if err != nil {
 		return nil, err
+	}
+	if chosen.Embeds {
+		err := fmt.Errorf("put in model %s: it only embeds, it can't chat", chosen.Name)
+		return nil, hint.New(err, "choose one that chats; %s goes in beside it by itself", model.Embedding)
+	}
+	var files []disk.DataFile
+	for _, name := range []string{chosen.Name, model.Embedding} {
+		file, err := b.model(ctx, inv, name)
+		if err != nil {
+			return nil, err
+		}
+		files = append(files, file)
+	}
+	return files, nil
+}
+
+// model makes one model and enters it in the inventory.
+func (b Builder) model(ctx context.Context, inv *inventory.Inventory, name string) (disk.DataFile, error) {
+	path, m, err := model.Make(ctx, b.Fetcher(), name)
+	if err != nil {
+		return disk.DataFile{}, err
 	}
 	pin, err := fetch.Find(m.Packages[0])
 	if err != nil {
-		return nil, err
+		return disk.DataFile{}, err
 	}
-	name := "/models/" + m.Name + ".gguf"
-	err = enter(inv, path, inventory.Part{
-		Name: m.Name, Kind: "model", Version: pin.Version, License: m.License, Origin: pin.Origin() + ": " + m.Source, Path: "data:" + name,
+	file := disk.DataFile{Path: "/models/" + m.Name + ".gguf", Source: path}
+	return file, enter(inv, path, inventory.Part{
+		Name: m.Name, Kind: "model", Version: pin.Version, License: m.License, Origin: pin.Origin() + ": " + m.Source, Path: "data:" + file.Path,
 	})
-	return []disk.DataFile{{Path: name, Source: path}}, err
 }
 
 func (b Builder) kernel(ctx context.Context, a Artefacts, inv *inventory.Inventory) error {

@@ -1,6 +1,6 @@
 // Package environment tells the tests where everything is that they run: the
 // built image and its parts, the programs for this machine, the llama.cpp
-// libraries and the model. Tests read it from variables, so that they build
+// libraries and the models. Tests read it from variables, so that they build
 // nothing and know no path.
 package environment
 
@@ -31,6 +31,10 @@ func Print(ctx context.Context, out io.Writer, b build.Builder, bench bool) erro
 	if err != nil {
 		return err
 	}
+	embedding, _, err := model.Make(ctx, b.Fetcher(), model.Embedding)
+	if err != nil {
+		return err
+	}
 	a := build.In(b.Out)
 	variables := [][2]string{
 		{"RUNA_IMAGE_QCOW2", a.Image},
@@ -40,6 +44,7 @@ func Print(ctx context.Context, out io.Writer, b build.Builder, bench bool) erro
 		{"RUNA_BIN", b.Programs},
 		{"RUNA_LLAMA_DIR", libraries.Dir},
 		{"RUNA_MODEL_STORIES15M", stories},
+		{"RUNA_MODEL_MINILM", embedding},
 	}
 	if bench {
 		peer, err := llama.Bench(ctx, b.Fetcher())

@@ -72,7 +72,7 @@ func convertLlama2c(out io.Writer, m Model, checkpointData, tokenizerData []byte
 		return err
 	}
 	var w gguf.Writer
-	if err := m.describe(&w); err != nil {
+	if err := m.describe(&w, "llama"); err != nil {
 		return err
 	}
 	if err := c.addTo(&w); err != nil {

@@ -24,7 +24,7 @@ import (
 )
 
 // Programs of ours that every image carries, in /bin.
-var programs = []string{"gilgul", "runa", "splinfer", "splinter"}
+var programs = []string{"enclose", "gilgul", "runa", "splinfer", "splinter"}
 
 // Tools from e2fsprogs that check /data, in /sbin. Growing it is the kernel's work.
 var diskTools = []string{"e2fsck"}

@@ -28,7 +28,9 @@ func Sysctls() []Sysctl {
 		{"kernel.perf_event_paranoid", "3"},
 		{"kernel.yama.ptrace_scope", "1"},
 		{"kernel.unprivileged_bpf_disabled", "1"},
-		{"user.max_user_namespaces", "0"},
+		// Each service has a user namespace of its own, made by gilgul; those inside can make none
+		// (their filter of system calls), nor can a person who is not root make many.
+		{"user.max_user_namespaces", "256"},
 		{"kernel.kexec_load_disabled", "1"},
 		{"kernel.io_uring_disabled", "2"},
 		// A magic key on a serial line is a break: noise must not reboot the machine.

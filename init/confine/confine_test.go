@@ -7,17 +7,42 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"reflect"
-	"runtime"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
-	"golang.org/x/sys/unix"
-
+	"runa/init/confine/enclosure"
+	"runa/init/confine/hostile"
+	"runa/init/confine/seccomp"
 	"runa/init/manifest"
 )
+
+// TestMain lets this binary be the program enclose of its own launchers, and
+// the hostile service.
+func TestMain(m *testing.M) {
+	if enclosure.Called() {
+		os.Exit(enclosure.Main())
+	}
+	if len(os.Args) == 2 {
+		switch os.Args[1] {
+		case "hostile":
+			os.Exit(min(hostile.Run(os.Stdout), 100))
+		case hostile.Nothing:
+			hostile.Wait()
+		}
+	}
+	os.Exit(m.Run())
+}
+
+// soon bounds what ought to happen at once, on a machine that is busy.
+const soon = 60 * time.Second
+
+// someUser is nobody's uid.
+const someUser = 64123
 
 // needRoot skips a test whose promise is about privilege.
 func needRoot(t *testing.T) {
@@ -27,9 +52,14 @@ func needRoot(t *testing.T) {
 	}
 }
 
-func newLauncher(t *testing.T) *Launcher {
+func newLauncher(t testing.TB, o Options) *Launcher {
 	t.Helper()
-	l, err := NewLauncher()
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	o.Enclose = self
+	l, err := NewLauncher(o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -37,19 +67,62 @@ func newLauncher(t *testing.T) *Launcher {
 	return l
 }
 
-// run starts a shell script, waits for its end and returns what it wrote.
-func run(t *testing.T, spec Spec, script string) string {
+var sliceCount atomic.Int32
+
+// testSlice makes a slice where that is possible: as root with a cgroup v2
+// hierarchy. Elsewhere it is nil.
+func testSlice(t testing.TB) *Slice {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		return nil
+	}
+	for _, mount := range []string{"/sys/fs/cgroup", "/sys/fs/cgroup/unified"} {
+		dir := filepath.Join(mount, fmt.Sprintf("runa-confine-test-%d-%d", os.Getpid(), sliceCount.Add(1)))
+		slice, err := OpenSlice(t.Context(), dir, manifest.Limits{})
+		if err != nil {
+			continue
+		}
+		t.Cleanup(func() {
+			if err := errors.Join(slice.Wait(context.Background()), os.Remove(dir)); err != nil {
+				t.Errorf("a cgroup was left: %v", err)
+			}
+		})
+		return slice
+	}
+	t.Log("no cgroup v2 hierarchy here")
+	return nil
+}
+
+// openDir is a folder that every user can get to.
+func openDir(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	for parent := dir; parent != os.TempDir() && parent != "/"; parent = filepath.Dir(parent) {
+		if err := os.Chmod(parent, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
+}
+
+// shell is a spec that runs a script with this machine's tools.
+func shell(script string) Spec {
+	return Spec{
+		Service: "test", Exec: "/bin/sh", Args: []string{"-c", script}, UID: someUser, Env: []string{"PATH=/usr/bin:/bin"},
+		Confine: manifest.Confine{Read: []string{"/bin", "/usr/bin"}},
+	}
+}
+
+// output starts a spec, waits for its end and returns what it wrote.
+func output(t *testing.T, l *Launcher, spec Spec) (string, Exit) {
 	t.Helper()
 	r, w, err := os.Pipe()
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer r.Close()
-	spec.Exec, spec.Args, spec.Stdout, spec.Stderr, spec.Notify = "/bin/sh", []string{"-c", script}, w, w, w
-	if spec.Dir == "" {
-		spec.Dir = "/"
-	}
-	pid, err := newLauncher(t).Start(spec)
+	spec.Stdout, spec.Stderr, spec.Notify = w, w, w
+	p, err := l.Start(spec)
 	w.Close()
 	if err != nil {
 		t.Fatal(err)
@@ -58,11 +131,11 @@ func run(t *testing.T, spec Spec, script string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var status unix.WaitStatus
-	if _, err := unix.Wait4(pid, &status, 0, nil); err != nil || status.ExitStatus() != 0 {
-		t.Fatalf("status %d, %v:\n%s", status, err, out)
+	exit, err := p.Wait()
+	if err != nil {
+		t.Fatal(err)
 	}
-	return string(out)
+	return string(out), exit
 }
 
 // field is the value of a line "Name:\tvalue" as in /proc/self/status.
@@ -78,22 +151,23 @@ func field(t *testing.T, text, name string) string {
 }
 
 func TestAServiceHasNoPrivilegesAndCannotGainAny(t *testing.T) {
-	needRoot(t)
-	status := run(t, Spec{UID: 64123}, "cat /proc/self/status")
-	for name, want := range map[string]string{
-		"Uid": "64123 64123 64123 64123", "Gid": "100 100 100 100", "Groups": "",
-		"CapInh": "0000000000000000", "CapPrm": "0000000000000000", "CapEff": "0000000000000000",
-		"CapBnd": "0000000000000000", "CapAmb": "0000000000000000", "NoNewPrivs": "1",
-	} {
-		if got := field(t, status, name); got != want {
-			t.Errorf("%s: got %q, want %q", name, got, want)
+	status, _ := output(t, newLauncher(t, Options{}), shell("exec cat /proc/self/status"))
+	want := map[string]string{
+		"Pid": "1", "CapInh": "0000000000000000", "CapPrm": "0000000000000000", "CapEff": "0000000000000000",
+		"CapBnd": "0000000000000000", "CapAmb": "0000000000000000", "NoNewPrivs": "1", "Seccomp": "2", "Umask": "0077",
+	}
+	if os.Geteuid() == 0 {
+		want["Uid"], want["Gid"], want["Groups"] = "64123 64123 64123 64123", "100 100 100 100", ""
+	}
+	for name, value := range want {
+		if got := field(t, status, name); got != value {
+			t.Errorf("%s: got %q, want %q", name, got, value)
 		}
 	}
 }
 
 func TestAServiceSeesNoNetworkDeviceButLoWhichIsDown(t *testing.T) {
-	needRoot(t)
-	out := run(t, Spec{UID: 64123}, "tail -n +3 /proc/net/dev | cut -d: -f1; tail -n +2 /proc/net/route | wc -l; readlink /proc/self/ns/net")
+	out, _ := output(t, newLauncher(t, Options{}), shell("tail -n +3 /proc/net/dev | cut -d: -f1; tail -n +2 /proc/net/route | wc -l; readlink /proc/self/ns/net"))
 	words := strings.Fields(out)
 	own, _ := os.Readlink("/proc/self/ns/net")
 	if len(words) != 3 || words[0] != "lo" || words[1] != "0" || words[2] == own {
@@ -103,246 +177,210 @@ func TestAServiceSeesNoNetworkDeviceButLoWhichIsDown(t *testing.T) {
 
 func TestAServiceStartsCleanWhateverGilgulHas(t *testing.T) {
 	t.Setenv("SECRET", "leaked")
-	dir := t.TempDir()
+	stray, err := os.Open(os.DevNull)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stray.Close()
 	service := manifest.Defaults("a")
 	service.Env = map[string]string{"B": "2", "LANG": "fi"}
-	spec := Spec{
-		Env: Environment(service, dir, map[string]string{"RUNA_BUS": "/bus", "B": "1"}), Dir: dir,
-		Limits: manifest.Limits{Files: 37}, UID: uint32(os.Geteuid()),
-	}
-	out := run(t, spec, `pwd; umask; ulimit -n; ulimit -c; ls /proc/$$/fd; ps -o pid=,sid= $$ | { read a b; test $a = $b && echo leads; }; echo $SECRET-$RUNA_NOTIFY_FD`)
-	files, core := "37", "0"
-	if l := newLauncher(t); !l.limits {
-		t.Logf("not shown here: %q", l.Missing())
-		shell := strings.Fields(run(t, Spec{UID: spec.UID}, "ulimit -n; ulimit -c"))
-		files, core = shell[0], shell[1]
-	}
-	want := []string{dir, "0077", files, core, "0", "1", "2", "3", "leads", "-3"}
-	if got := strings.Fields(out); !slices.Equal(got, want) {
-		t.Errorf("got  %q\nwant %q", got, want)
-	}
-	wantEnv := []string{"B=2", "HOME=" + dir, "LANG=fi", "PATH=/bin", "RUNA_BUS=/bus", "RUNA_NOTIFY_FD=3", "RUNA_SERVICE=a", "USER=a"}
+	spec := shell(`pwd; umask; ulimit -n; ulimit -c; ls /proc/self/fd | wc -l; ps -o pid=,sid= $$ | { read a b; test $a = $b && echo leads; }; echo $SECRET-$RUNA_NOTIFY_FD`)
+	spec.Env = Environment(service, "/tmp", map[string]string{"RUNA_BUS": "/bus", "B": "1"})
+	wantEnv := []string{"B=2", "HOME=/tmp", "LANG=fi", "PATH=/bin", "RUNA_BUS=/bus", "RUNA_NOTIFY_FD=3", "RUNA_SERVICE=a", "USER=a"}
 	if !slices.Equal(spec.Env, wantEnv) {
 		t.Errorf("got  %q\nwant %q", spec.Env, wantEnv)
 	}
+	spec.Dir, spec.Limits.Files = "/tmp", 37
+	out, _ := output(t, newLauncher(t, Options{}), spec)
+	// Five descriptors: the four it is given and the one with which ls reads.
+	if got, want := strings.Fields(out), []string{"/tmp", "0077", "37", "0", "5", "leads", "-3"}; !slices.Equal(got, want) {
+		t.Errorf("got  %q\nwant %q", got, want)
+	}
 }
 
-func TestGilgulsOtherThreadsKeepWhatTheyHave(t *testing.T) {
-	before, _ := os.ReadFile("/proc/self/status")
-	newLauncher(t)
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
-	text, err := os.ReadFile("/proc/thread-self/status")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, name := range []string{"CapBnd", "NoNewPrivs", "Umask"} {
-		if got, want := field(t, string(text), name), field(t, string(before), name); got != want {
-			t.Errorf("%s became %s, was %s", name, got, want)
+// view is what a script that looks around finds: a line for each thing that
+// it can do.
+const look = `
+for f in read/file data/file bus/file other/file; do cat "$D/$f" 2>/dev/null; done
+for d in read data bus other; do echo x 2>/dev/null >"$D/$d/new" && echo "wrote $d"; done
+echo x 2>/dev/null >/tmp/new && echo wrote tmp
+echo x 2>/dev/null >/new && echo wrote root
+for d in "$D/data" /tmp; do cp /bin/true $d/true 2>/dev/null; $d/true 2>/dev/null && echo "ran $d/true"; done
+test -c /dev/null && echo x >/dev/null && head -c1 /dev/urandom >/dev/null && echo devices
+grep -q MemTotal /proc/meminfo && echo meminfo
+true
+`
+
+func lookAround(t *testing.T) (Spec, string) {
+	t.Helper()
+	dir := openDir(t)
+	for _, name := range []string{"read", "data", "bus", "other"} {
+		folder := filepath.Join(dir, name)
+		if err := os.Mkdir(folder, 0o777); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chmod(folder, 0o777); err != nil { // only confinement keeps it from the others
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(folder, "file"), []byte("read "+name+"\n"), 0o644); err != nil {
+			t.Fatal(err)
 		}
 	}
+	spec := shell("D=" + dir + look)
+	spec.DataFolder, spec.BusFolder = filepath.Join(dir, "data"), filepath.Join(dir, "bus")
+	spec.Confine.Read = append(spec.Confine.Read, filepath.Join(dir, "read"), "/nowhere/at-all")
+	return spec, dir
 }
 
-func TestAProgramThatIsNotThereStartsNothing(t *testing.T) {
-	_, err := newLauncher(t).Start(Spec{Exec: "/nowhere/program", Dir: "/", UID: uint32(os.Geteuid())})
-	if !errors.Is(err, os.ErrNotExist) || !strings.Contains(err.Error(), "/nowhere/program") {
-		t.Fatal(err)
+func TestAServiceSeesOnlyWhatItNeeds(t *testing.T) {
+	spec, _ := lookAround(t)
+	out, _ := output(t, newLauncher(t, Options{}), spec)
+	want := "read read\nread data\nread bus\nwrote data\nwrote bus\nwrote tmp\ndevices\nmeminfo\n"
+	if out != want {
+		t.Errorf("got\n%s\nwant\n%s", out, want)
 	}
 }
 
-func TestADataFolderIsClosedToOthersAndIsNoLink(t *testing.T) {
-	root := t.TempDir()
-	if err := os.Mkdir(filepath.Join(root, "a"), 0o777); err != nil {
+// Where a system gives its users no namespaces.
+func TestWithoutNamespacesLandlockAndTheFilterRemain(t *testing.T) {
+	l := newLauncher(t, Options{})
+	l.can.root, l.can.namespaces = false, false
+	l.can.why = fmt.Errorf("clone: %w", syscall.EPERM)
+	if got := strings.Join(l.Missing(), "\n"); !strings.Contains(got, "gives its users no namespaces: operation not permitted") {
+		t.Errorf("missing: %q", got)
+	}
+	spec, _ := lookAround(t)
+	out, _ := output(t, l, spec)
+	// Its own folders can hold programs: no mount of its own forbids it, and
+	// Landlock lets it run nothing of them either.
+	if want := "read read\nread data\nread bus\nwrote data\nwrote bus\ndevices\nmeminfo\n"; out != want {
+		t.Errorf("got\n%s\nwant\n%s", out, want)
+	}
+	out, _ = output(t, l, shell("grep -e Seccomp: -e NoNewPrivs: -e CapEff: /proc/self/status; unshare -U true 2>&1"))
+	if !strings.Contains(out, "CapEff:\t0000000000000000\nNoNewPrivs:\t1\nSeccomp:\t2\n") || !strings.Contains(out, "not permitted") {
+		t.Errorf("got %s", out)
+	}
+}
+
+func TestNothingIsStartedIfAnyStepOfConfiningFails(t *testing.T) {
+	dir := openDir(t)
+	notExecutable, garbage := filepath.Join(dir, "plain"), filepath.Join(dir, "garbage")
+	if err := errors.Join(os.WriteFile(notExecutable, []byte("x"), 0o644), os.WriteFile(garbage, []byte("x"), 0o755)); err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range []string{"a", "b", "b"} {
-		dir, err := DataFolder(root, name, 64123)
+	if err := os.Symlink("/etc", filepath.Join(dir, "link")); err != nil {
+		t.Fatal(err)
+	}
+	l := newLauncher(t, Options{})
+	for _, c := range []struct {
+		name   string
+		change func(*Spec)
+		want   string
+		cause  error
+	}{
+		{"no program", func(s *Spec) { s.Exec = "/nowhere/program" }, "/nowhere/program: no such file or directory", os.ErrNotExist},
+		{"not executable", func(s *Spec) { s.Program = notExecutable }, "run /bin/sh: permission denied", os.ErrPermission},
+		{"no format", func(s *Spec) { s.Program = garbage }, "run /bin/sh: exec format error", syscall.ENOEXEC},
+		{"no folder", func(s *Spec) { s.Dir = "/nowhere" }, "go to its folder /nowhere: no such file or directory", os.ErrNotExist},
+		{"relative folder", func(s *Spec) { s.Dir = "a" }, `dir: "a" is not a clean absolute path`, nil},
+		{"unknown profile", func(s *Spec) { s.Confine.Seccomp = "all" }, `no profile "all"`, nil},
+		{"long environment", func(s *Spec) { s.Env = []string{"A=" + strings.Repeat("x", enclosure.MaxOrders)} }, "too long", nil},
+		{"zero byte", func(s *Spec) { s.Args = []string{"a\x00b"} }, "a zero byte", nil},
+		{"a link the service could have laid", func(s *Spec) { s.DataFolder = filepath.Join(dir, "link") }, "too many levels of symbolic links", syscall.ELOOP},
+	} {
+		spec := shell("true")
+		c.change(&spec)
+		p, err := l.Start(spec)
+		if err == nil {
+			p.Wait()
+			t.Errorf("%s: it was started", c.name)
+			continue
+		}
+		if !strings.Contains(err.Error(), c.want) || c.cause != nil && !errors.Is(err, c.cause) {
+			t.Errorf("%s: got %q, want %q", c.name, err, c.want)
+		}
+	}
+	if len(l.owned) != 0 {
+		t.Errorf("children were left: %v", l.owned)
+	}
+}
+
+func TestAnotherFileMayStandForTheProgram(t *testing.T) {
+	dir := t.TempDir() // closed to the service's user, as the folder of versions is
+	if err := os.Chmod(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	script := filepath.Join(dir, "version-2")
+	if err := os.WriteFile(script, []byte("#!/bin/sh\necho \"$0 $1\"\n"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	spec := shell("")
+	spec.Exec, spec.Program, spec.Args = "/bin/service", script, []string{"argument"}
+	spec.Confine.Read = nil
+	if out, _ := output(t, newLauncher(t, Options{}), spec); out != "/bin/service argument\n" {
+		t.Errorf("got %q", out)
+	}
+}
+
+func TestWaitTellsHowItEndedToEverybody(t *testing.T) {
+	l := newLauncher(t, Options{})
+	for _, c := range []struct {
+		script string
+		signal syscall.Signal
+		want   string
+	}{{"exit 3", 0, "exit status 3"}, {"exec sleep 1000", syscall.SIGKILL, "signal: killed"}} {
+		p, err := l.Start(shell(c.script))
 		if err != nil {
 			t.Fatal(err)
 		}
-		var s unix.Stat_t
-		if err := unix.Stat(dir, &s); err != nil || s.Mode&0o7777 != 0o700 {
-			t.Errorf("%s: mode %o, %v", dir, s.Mode, err)
+		if !l.Owns(p.PID()) {
+			t.Errorf("process %d is nobody's", p.PID())
 		}
-		if os.Geteuid() == 0 && (s.Uid != 64123 || s.Gid != Group) {
-			t.Errorf("%s belongs to %d:%d", dir, s.Uid, s.Gid)
+		if c.signal != 0 {
+			if err := p.Signal(c.signal); err != nil {
+				t.Error(err)
+			}
 		}
-	}
-	if err := os.Symlink(t.TempDir(), filepath.Join(root, "link")); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := DataFolder(root, "link", 64123); err == nil {
-		t.Error("a symbolic link was taken for a data folder")
-	}
-	if _, err := DataFolder(filepath.Join(root, "none"), "a", 64123); !errors.Is(err, os.ErrNotExist) {
-		t.Errorf("no /data: %v", err)
+		var waiting sync.WaitGroup
+		for range 3 {
+			waiting.Go(func() {
+				exit, err := p.Wait()
+				if got := statusText(exit.Status); err != nil || got != c.want {
+					t.Errorf("%s: %s, %v", c.script, got, err)
+				}
+			})
+		}
+		waiting.Wait()
+		if err := p.Signal(syscall.SIGTERM); !errors.Is(err, os.ErrProcessDone) {
+			t.Errorf("signal after the end: %v", err)
+		}
+		if l.Owns(p.PID()) {
+			t.Error("it is still owned")
+		}
 	}
 }
 
-func TestLimitsAreWrittenAsTheKernelReadsThem(t *testing.T) {
-	got := limitFiles(manifest.Limits{MemoryHigh: 512 << 20, MemoryMax: 768 << 20, CPU: 150, PIDs: 64, Files: 9, IOWeight: 100})
-	want := []limitFile{
-		{"memory.high", "536870912"},
-		{"memory.max", "805306368"},
-		{"cpu.max", "150000 100000"},
-		{"pids.max", "64"},
-		{"io.weight", "default 100"},
+func statusText(s syscall.WaitStatus) string {
+	if s.Signaled() {
+		return "signal: " + s.Signal().String()
 	}
-	if !reflect.DeepEqual(got, want) {
-		t.Errorf("got  %v\nwant %v", got, want)
+	return fmt.Sprintf("exit status %d", s.ExitStatus())
+}
+
+func TestRunEndsWithItsContext(t *testing.T) {
+	l := newLauncher(t, Options{})
+	if exit, err := l.Run(t.Context(), shell("exit 7")); err != nil || exit.Status.ExitStatus() != 7 {
+		t.Errorf("%+v, %v", exit, err)
 	}
-	if got := limitFiles(manifest.Limits{}); len(got) != 0 {
-		t.Errorf("no limits: %v", got)
-	}
-	if got, want := Share(1000, 2), (manifest.Limits{MemoryMax: 800, CPU: 160, PIDs: 4096}); got != want {
-		t.Errorf("share: %+v", got)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := l.Run(ctx, shell("exec sleep 1000")); !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v", err)
 	}
 }
 
-func TestOnlyARealCgroupFileSystemIsTaken(t *testing.T) {
-	_, err := OpenSlice(t.Context(), filepath.Join(t.TempDir(), "runa"), manifest.Limits{})
-	if err == nil || !strings.Contains(err.Error(), "not a cgroup v2 file system") {
-		t.Fatal(err)
-	}
-}
-
-func TestOutOfMemoryIsReadFromTheCgroup(t *testing.T) {
-	c := &Cgroup{path: t.TempDir()}
-	if c.OutOfMemory() || c.Memory() != 0 {
-		t.Error("no files")
-	}
-	for _, f := range []struct {
-		events string
-		want   bool
-	}{{"low 0\nhigh 3\nmax 9\noom 1\noom_kill 0\noom_group_kill 0\n", false}, {"oom 1\noom_kill 2\n", true}} {
-		if err := os.WriteFile(filepath.Join(c.path, "memory.events"), []byte(f.events), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		if c.OutOfMemory() != f.want {
-			t.Errorf("%q", f.events)
-		}
-	}
-	if err := os.WriteFile(filepath.Join(c.path, "memory.current"), []byte("4096\n"), 0o600); err != nil || c.Memory() != 4096 {
-		t.Errorf("memory %d, %v", c.Memory(), err)
-	}
-}
-
-// cgroup2 finds where this machine has a cgroup v2 hierarchy.
-func cgroup2(t *testing.T) string {
-	t.Helper()
-	text, err := os.ReadFile("/proc/self/mountinfo")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for line := range strings.Lines(string(text)) {
-		mount, fs, _ := strings.Cut(line, " - ")
-		if strings.HasPrefix(fs, "cgroup2 ") {
-			return strings.Fields(mount)[4]
-		}
-	}
-	t.Fatal("no cgroup v2 hierarchy is mounted: mount -t cgroup2 none /sys/fs/cgroup")
-	return ""
-}
-
-func openSlice(t *testing.T) *Slice {
-	t.Helper()
-	needRoot(t)
-	dir := filepath.Join(cgroup2(t), fmt.Sprintf("runa-test-%d", os.Getpid()))
-	s, err := OpenSlice(t.Context(), dir, manifest.Limits{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := errors.Join(s.removeOld(context.Background()), os.Remove(dir)); err != nil {
-			t.Error(err)
-		}
-	})
-	return s
-}
-
-func TestAProcessIsBornInItsCgroupAndDiesWithAllThatCameOfIt(t *testing.T) {
-	slice := openSlice(t)
-	cgroup, err := slice.New(t.Context(), "a", manifest.Limits{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	r, w, err := os.Pipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer r.Close()
-	// A daemon in a session of its own, deaf to polite signals.
-	script := `trap '' TERM HUP; grep ^0: /proc/self/cgroup; setsid sh -c 'trap "" TERM HUP; echo born; while :; do sleep 100; done' & wait`
-	pid, err := newLauncher(t).Start(Spec{
-		Exec: "/bin/sh", Args: []string{"-c", script}, Dir: "/", UID: 64123, Env: []string{"PATH=/bin:/usr/bin"},
-		Cgroup: cgroup, Stdout: w, Stderr: w, Notify: w,
-	})
-	w.Close()
-	if err != nil {
-		t.Fatal(err)
-	}
-	var text []byte
-	for !strings.Contains(string(text), "born") {
-		buffer := make([]byte, 256)
-		n, err := r.Read(buffer)
-		if err != nil {
-			t.Fatal(err)
-		}
-		text = append(text, buffer[:n]...)
-	}
-	if want := "0::/" + filepath.Base(slice.path) + "/a\n"; !strings.HasPrefix(string(text), want) {
-		t.Errorf("born in %q, want %q", text, want)
-	}
-	if n := len(cgroup.pids()); n < 2 {
-		t.Errorf("%d processes in the cgroup", n)
-	}
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
-	defer cancel()
-	if err := cgroup.End(ctx); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := os.Stat(cgroup.path); !errors.Is(err, os.ErrNotExist) {
-		t.Errorf("the cgroup is still there: %v", err)
-	}
-	if _, err := io.ReadAll(r); err != nil { // ends only when no process holds the pipe
-		t.Error(err)
-	}
-	if _, err := unix.Wait4(pid, nil, 0, nil); err != nil {
-		t.Error(err)
-	}
-	if err := cgroup.End(ctx); err != nil {
-		t.Errorf("ending it twice: %v", err)
-	}
-}
-
-func TestACgroupLeftFromAnEarlierLifeIsEndedFirst(t *testing.T) {
-	slice := openSlice(t)
-	for range 2 {
-		if _, err := slice.New(t.Context(), "a", manifest.Limits{}); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if _, err := OpenSlice(t.Context(), slice.path, manifest.Limits{}); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := os.Stat(filepath.Join(slice.path, "a")); !errors.Is(err, os.ErrNotExist) {
-		t.Errorf("a new gilgul left the old cgroup: %v", err)
-	}
-}
-
-func TestMissingControllersAreToldAndTheirLimitsLeftOut(t *testing.T) {
-	slice := openSlice(t)
-	if len(slice.missing)+len(slice.controllers) != 4 {
-		t.Errorf("missing %v, there %v", slice.missing, slice.controllers)
-	}
-	limits := manifest.Limits{MemoryHigh: 32 << 20, MemoryMax: 64 << 20, CPU: 50, PIDs: 8, IOWeight: 100}
-	cgroup, err := slice.New(t.Context(), "a", limits)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if slice.has("pids") {
-		if text, err := os.ReadFile(filepath.Join(cgroup.path, "pids.max")); err != nil || string(text) != "8\n" {
-			t.Errorf("pids.max %q, %v", text, err)
-		}
+func TestTheProfilesHaveTheNamesOfManifests(t *testing.T) {
+	if seccomp.Service != manifest.ProfileService || seccomp.Inference != manifest.ProfileInference {
+		t.Error("they differ")
 	}
 }

@@ -20,6 +20,9 @@ func Environment(s manifest.Service, home string, shared map[string]string) []st
 		"PATH": "/bin", "HOME": home, "USER": s.User, "LANG": "C.UTF-8",
 		"RUNA_SERVICE": s.Name, "RUNA_NOTIFY_FD": strconv.Itoa(NotifyFD),
 	}
+	if s.Heartbeat > 0 {
+		all["RUNA_HEARTBEAT"] = s.Heartbeat.String()
+	}
 	for _, more := range []map[string]string{shared, s.Env} {
 		for name, value := range more {
 			all[name] = value

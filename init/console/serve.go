@@ -9,6 +9,8 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 	"golang.org/x/sys/unix"
+
+	"runa/init/contain"
 )
 
 // Config is what every terminal's loop needs.
@@ -104,7 +106,9 @@ func (c Config) login(ctx context.Context, terminal io.ReadWriter) (*Trouble, er
 		return nil, fmt.Errorf("show the banner: %w", err)
 	}
 	entered := make(chan error, 1)
-	go func() { entered <- readLine(terminal) }()
+	contain.Go("read a line of the console", func() {
+		entered <- contain.Call("read a line of the console", func() error { return readLine(terminal) })
+	})
 	patience := time.NewTimer(c.Patience)
 	defer patience.Stop()
 	select {

@@ -3,80 +3,60 @@ package control
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
-	"net"
 	"net/http"
 	"net/url"
 	"strconv"
-
-	"runa/services/hint"
+	"strings"
+	"time"
 )
 
 // Client asks a gilgul. It may be used from many goroutines.
 type Client struct {
-	path string
-	http http.Client
+	path     string
+	patience time.Duration // how long to go on trying when gilgul has too much to do
 }
 
 // NewClient returns a client of the control socket at path.
-func NewClient(path string) *Client {
-	c := &Client{path: path}
-	c.http.Transport = &http.Transport{
-		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-			return (&net.Dialer{}).DialContext(ctx, "unix", path)
-		},
-		DisableKeepAlives: true,
-	}
-	return c
-}
+func NewClient(path string) *Client { return &Client{path, 10 * time.Second} }
 
 // Status returns what gilgul knows of the system.
 func (c *Client) Status(ctx context.Context) (Status, error) {
-	var status Status
-	body, err := c.ask(ctx, http.MethodGet, "/v1/status")
-	if err != nil {
-		return status, err
-	}
-	defer body.Close()
-	if err := json.NewDecoder(body).Decode(&status); err != nil {
-		return status, fmt.Errorf("read gilgul's answer: %w", err)
-	}
-	return status, nil
+	return call[Status](ctx, c, http.MethodGet, "/v1/status", nil)
+}
+
+// Faults counts the defects seen since boot by class.
+func (c *Client) Faults(ctx context.Context) (map[string]uint64, error) {
+	return call[map[string]uint64](ctx, c, http.MethodGet, "/v1/faults", nil)
+}
+
+// Explain tells why a service is as it is.
+func (c *Client) Explain(ctx context.Context, service string) (Explanation, error) {
+	return call[Explanation](ctx, c, http.MethodGet, servicePath(service, "explain"), nil)
 }
 
 // Logs hands the newest lines of a service (of all if service is "") to each
 // and, if follow, every new one until ctx ends, gilgul ends, or each fails.
 func (c *Client) Logs(ctx context.Context, service string, lines int, follow bool, each func(LogLine) error) error {
-	query := url.Values{"lines": {strconv.Itoa(lines)}, "follow": {strconv.FormatBool(follow)}}
-	if service != "" {
-		query.Set("service", service)
-	}
-	body, err := c.ask(ctx, http.MethodGet, "/v1/logs?"+query.Encode())
-	if err != nil {
-		return err
-	}
-	defer body.Close()
-	for decoder := json.NewDecoder(body); ; {
-		var line LogLine
-		switch err := decoder.Decode(&line); {
-		case errors.Is(err, io.EOF):
-			return nil
-		case ctx.Err() != nil:
-			return ctx.Err()
-		case err != nil:
-			return fmt.Errorf("read the log from gilgul: %w", err)
-		}
-		if err := each(line); err != nil {
-			return err
-		}
-	}
+	query := streamQuery(service, follow)
+	query.Set("lines", strconv.Itoa(lines))
+	return stream(ctx, c, "/v1/logs?"+query.Encode(), each)
+}
+
+// Events hands the events of a service that are kept (of all if service is "")
+// to each and, if follow, every new one until ctx ends, gilgul ends, or each fails.
+func (c *Client) Events(ctx context.Context, service string, follow bool, each func(Event) error) error {
+	return stream(ctx, c, "/v1/events?"+streamQuery(service, follow).Encode(), each)
 }
 
 // Service does one of Start, Stop and Restart.
 func (c *Client) Service(ctx context.Context, name, action string) error {
-	return c.do(ctx, "/v1/services/"+url.PathEscape(name)+"/"+url.PathEscape(action))
+	return c.do(ctx, servicePath(name, action))
+}
+
+// Update gives a service the program at an absolute path as its new version.
+func (c *Client) Update(ctx context.Context, name, program string) error {
+	return c.do(ctx, servicePath(name, "update")+"?"+url.Values{"program": {program}}.Encode())
 }
 
 // Power asks for PowerOff or Reboot; it returns when gilgul has begun.
@@ -84,58 +64,45 @@ func (c *Client) Power(ctx context.Context, action string) error {
 	return c.do(ctx, "/v1/power/"+url.PathEscape(action))
 }
 
-func (c *Client) do(ctx context.Context, path string) error {
-	body, err := c.ask(ctx, http.MethodPost, path)
+// Net returns the networks and what is allowed of them.
+func (c *Client) Net(ctx context.Context) (NetStatus, error) {
+	return call[NetStatus](ctx, c, http.MethodGet, "/v1/net", nil)
+}
+
+// ExplainNet says what becomes reachable if iface is allowed for d. The
+// explanation's token is for AllowNet.
+func (c *Client) ExplainNet(ctx context.Context, iface string, d time.Duration) (NetExplanation, error) {
+	query := url.Values{"interface": {iface}, "for": {d.String()}}
+	return call[NetExplanation](ctx, c, http.MethodGet, "/v1/net/explain?"+query.Encode(), nil)
+}
+
+// AllowNet consents to what was explained.
+func (c *Client) AllowNet(ctx context.Context, request NetRequest) (Consent, error) {
+	body, err := json.Marshal(request)
 	if err != nil {
-		return err
+		return Consent{}, fmt.Errorf("ask gilgul: %w", err)
 	}
-	return body.Close()
+	return call[Consent](ctx, c, http.MethodPost, "/v1/net/allow", body)
 }
 
-// ask sends a request and returns the body of a success.
-func (c *Client) ask(ctx context.Context, method, path string) (io.ReadCloser, error) {
-	request, err := http.NewRequestWithContext(ctx, method, "http://gilgul"+path, nil)
-	if err != nil {
-		return nil, fmt.Errorf("ask gilgul: %w", err)
+// NetOff ends the consent to an interface, or to all if iface is "".
+func (c *Client) NetOff(ctx context.Context, iface string) error {
+	query := url.Values{}
+	if iface != "" {
+		query.Set("interface", iface)
 	}
-	response, err := c.http.Do(request)
-	if err != nil {
-		var wrapped *url.Error
-		if errors.As(err, &wrapped) {
-			err = wrapped.Err // the address in it says nothing to a person
-		}
-		return nil, hint.New(fmt.Errorf("ask gilgul at %s: %w", c.path, err), "is gilgul running here? RUNA_CONTROL names its socket")
-	}
-	if response.StatusCode == http.StatusOK {
-		return response.Body, nil
-	}
-	defer response.Body.Close()
-	return nil, refusal(response)
+	return c.do(ctx, "/v1/net/off?"+query.Encode())
 }
 
-// refusal turns a Failure back into an error of this package.
-func refusal(response *http.Response) error {
-	var failure Failure
-	if err := json.NewDecoder(io.LimitReader(response.Body, 1<<16)).Decode(&failure); err != nil || failure.Error == "" {
-		return fmt.Errorf("gilgul answered %s", response.Status)
-	}
-	err := error(&remoteError{text: failure.Error})
-	for _, known := range failures {
-		if response.StatusCode == known.code {
-			err = &remoteError{failure.Error, known.err}
-		}
-	}
-	if failure.Hint != "" {
-		err = hint.New(err, "%s", failure.Hint)
-	}
-	return err
+// servicePath escapes dots too, lest a name of dots is taken for a folder.
+func servicePath(name, action string) string {
+	return "/v1/services/" + strings.ReplaceAll(url.PathEscape(name), ".", "%2E") + "/" + url.PathEscape(action)
 }
 
-// remoteError is an error of gilgul's, word for word, of a kind known here.
-type remoteError struct {
-	text string
-	kind error
+func streamQuery(service string, follow bool) url.Values {
+	query := url.Values{"follow": {strconv.FormatBool(follow)}}
+	if service != "" {
+		query.Set("service", service)
+	}
+	return query
 }
-
-func (e *remoteError) Error() string { return e.text }
-func (e *remoteError) Unwrap() error { return e.kind }

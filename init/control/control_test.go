@@ -12,7 +12,6 @@ import (
 	"path/filepath"
 	"reflect"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -24,88 +23,30 @@ var someStatus = Status{
 	Services: []ServiceStatus{{
 		Name: "splinfer", State: "backoff", Reason: "exited with status 1 after 12 ms", Since: time.Unix(100, 0).UTC(), Restarts: 3,
 		NextStart: time.Unix(104, 0).UTC(), MemoryBytes: 5 << 20, Needs: []string{"splinter"},
+		Class: "exit", Rung: "back-off", Failures: 2, Version: "3f2a", Probation: true, OpenFiles: 9, Processes: 1, CPU: time.Second,
 	}},
 	Data:       DataStatus{Mounted: true, Device: "/dev/vda3", SizeBytes: 1 << 30, FreeBytes: 1 << 29},
 	Interfaces: []InterfaceStatus{{Name: "eth0", Kind: "ethernet"}},
 	Problems:   []Problem{{What: "manifest", Why: "x.yaml:1:1: exec is missing", Hint: "add it"}},
+
+	NotConfined: []string{"this kernel has no Landlock"},
+	Consents:    []Consent{{Interface: "eth0", Since: time.Unix(100, 0).UTC(), Until: time.Unix(160, 0).UTC(), By: "uid 1000"}},
+	Faults:      map[string]uint64{"exit": 3, "hang": 1},
+	Pressure:    Pressure{CPU: 12.5, Memory: 0.25},
 }
 
-// fake is a gilgul with one service, "splinfer".
-type fake struct {
-	did     chan string
-	tail    chan LogLine // what a follower gets
-	readers atomic.Int32
+var someEvents = []Event{
+	{Time: time.Unix(99, 0).UTC(), Service: "splinter", State: "ready", PID: 40},
+	{Time: time.Unix(100, 0).UTC(), Service: "splinfer", State: "backoff", Reason: "exited with status 1", Class: "exit", Rung: "back-off", Restarts: 3, Lost: 2},
 }
 
-func (f *fake) Status() Status { return someStatus }
-
-func (f *fake) Logs(ctx context.Context, service string, lines int, follow bool, each func(LogLine) error) error {
-	if service != "" && service != "splinfer" {
-		return hint.New(fmt.Errorf("log of %q: %w", service, ErrNotFound), "see: runa status")
-	}
-	for i := range lines {
-		if err := each(LogLine{Service: "splinfer", Text: fmt.Sprint("line ", i)}); err != nil {
-			return err
-		}
-	}
-	f.readers.Add(1)
-	defer f.readers.Add(-1)
-	for follow {
-		select {
-		case line := <-f.tail:
-			if err := each(line); err != nil {
-				return err
-			}
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
-	return nil
-}
-
-func (f *fake) Service(name, action string) error {
-	switch name {
-	case "splinfer":
-		f.did <- action + " " + name
-		return nil
-	case "broken":
-		return errors.New("it broke")
-	}
-	return hint.New(fmt.Errorf("service %q: %w", name, ErrNotFound), "see: runa status")
-}
-
-func (f *fake) Power(action string) error { f.did <- "power " + action; return nil }
-
-var root = Peer{UID: 0}
-
-// start runs a server on a real socket; peer is who all clients seem to be, or
-// nil for who they are.
-func start(t *testing.T, peer *Peer, limit timeouts) (*fake, string) {
-	t.Helper()
-	path := filepath.Join(t.TempDir(), "run", "control.sock")
-	l, err := Listen(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	f := &fake{did: make(chan string, 1), tail: make(chan LogLine)}
-	identify := PeerOf
-	if peer != nil {
-		identify = func(*net.UnixConn) (Peer, error) { return *peer, nil }
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan error, 1)
-	go func() { done <- serve(ctx, l, f, identify, limit) }()
-	t.Cleanup(func() {
-		cancel()
-		if err := <-done; !errors.Is(err, context.Canceled) {
-			t.Errorf("the server ended with %v", err)
-		}
-	})
-	return f, path
+var someExplanation = Explanation{
+	Service: "splinfer", State: "backoff", What: "It ended.", Why: "It exited with status 1.", Done: "It is started again in 4 s.",
+	Events: someEvents[1:],
 }
 
 func TestStatusArrivesAsItWasGiven(t *testing.T) {
-	_, path := start(t, &root, usualTimeouts)
+	path := start(t, newFake(), testSettings(root))
 	got, err := NewClient(path).Status(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -115,29 +56,47 @@ func TestStatusArrivesAsItWasGiven(t *testing.T) {
 	}
 }
 
-func TestServicesAndPowerAreAskedOfTheBackend(t *testing.T) {
-	f, path := start(t, &root, usualTimeouts)
-	c := NewClient(path)
-	for _, action := range []string{Start, Stop, Restart} {
-		if err := c.Service(t.Context(), "splinfer", action); err != nil {
+func TestWhatIsReadArrivesAsItWasGiven(t *testing.T) {
+	c := NewClient(start(t, newFake(), testSettings(root)))
+	check := func(got, want any, err error) {
+		t.Helper()
+		if err != nil || !reflect.DeepEqual(got, want) {
+			t.Errorf("got %+v, %v\nwant %+v", got, err, want)
+		}
+	}
+	faults, err := c.Faults(t.Context())
+	check(faults, someStatus.Faults, err)
+	explanation, err := c.Explain(t.Context(), "splinfer")
+	check(explanation, someExplanation, err)
+	network, err := c.Net(t.Context())
+	check(network, NetStatus{someStatus.Interfaces, someStatus.Consents}, err)
+}
+
+func TestChangesAreAskedOfTheBackend(t *testing.T) {
+	f := newFake()
+	c := NewClient(start(t, f, testSettings(root)))
+	check := func(want string, err error) {
+		t.Helper()
+		if err != nil {
 			t.Fatal(err)
 		}
-		if got := <-f.did; got != action+" splinfer" {
-			t.Errorf("got %q", got)
+		if got := <-f.did; got != want {
+			t.Errorf("got %q, want %q", got, want)
 		}
+	}
+	for _, action := range []string{Start, Stop, Restart} {
+		check(action+" splinfer", c.Service(t.Context(), "splinfer", action))
 	}
 	for _, action := range []string{PowerOff, Reboot} {
-		if err := c.Power(t.Context(), action); err != nil {
-			t.Fatal(err)
-		}
-		if got := <-f.did; got != "power "+action {
-			t.Errorf("got %q", got)
-		}
+		check("power "+action, c.Power(t.Context(), action))
 	}
+	check("update splinfer /new/one with space", c.Update(t.Context(), "splinfer", "/new/./one with space"))
+	check("off ", c.NetOff(t.Context(), ""))
+	check("off eth0", c.NetOff(t.Context(), "eth0"))
 }
 
 func TestRefusalsKeepTheirKindWordsAndHint(t *testing.T) {
-	_, path := start(t, &root, usualTimeouts)
+	path := start(t, newFake(), testSettings(root))
 	c := NewClient(path)
 	for _, x := range []struct {
 		err        error
@@ -145,17 +104,38 @@ func TestRefusalsKeepTheirKindWordsAndHint(t *testing.T) {
 		text, hint string
 	}{
 		{c.Service(t.Context(), "ghost", Start), ErrNotFound, `service "ghost": not found`, "see: runa status"},
-		{c.Service(t.Context(), "splinfer", "explode"), ErrNotFound, `action "explode" on a service: not found`, "use start, stop or restart"},
+		{c.Service(t.Context(), "splinfer", "explode"), ErrNotFound, `action "explode" on a service: not found`, "use start, stop, restart or update"},
 		{c.Service(t.Context(), "../x", "start"), ErrNotFound, `service "../x": not found`, "see: runa status"},
 		{c.Service(t.Context(), "broken", Start), nil, "it broke", ""},
 		{c.Power(t.Context(), "sideways"), ErrNotFound, `power action "sideways": not found`, "use off or reboot"},
+		{c.Update(t.Context(), "ghost", "/x"), ErrNotFound, `service "ghost": not found`, "see: runa status"},
+		{c.Update(t.Context(), "splinfer", "x"), ErrInvalid, `program="x": not understood: the absolute path of a program expected`, ""},
+		{explained(c, "ghost"), ErrNotFound, `service "ghost": not found`, "see: runa status"},
+		{c.NetOff(t.Context(), "a/b"), ErrInvalid, `interface "a/b": not understood: the name of an interface expected`, "runa net lists them"},
 		{c.Logs(t.Context(), "ghost", 1, false, nil), ErrNotFound, `log of "ghost": not found`, "see: runa status"},
 		{c.Logs(t.Context(), "", -1, false, nil), ErrInvalid, `lines="-1": not understood: a number up to 1000000 expected`, ""},
-		{c.do(t.Context(), "/v2/status"), ErrNotFound, "POST /v2/status: not found", "this gilgul speaks /v1 only"},
+		{c.Service(t.Context(), "..", Start), ErrNotFound, `service "..": not found`, "see: runa status"},
+		{c.Service(t.Context(), "", Start), ErrNotFound, `POST "/v1/services//start": not found`, "this gilgul speaks /v1 only"},
+		{c.do(t.Context(), "/v2/status"), ErrNotFound, `POST "/v2/status": not found`, "this gilgul speaks /v1 only"},
 	} {
 		if x.err == nil || x.err.Error() != x.text || hint.Of(x.err) != x.hint || x.kind != nil && !errors.Is(x.err, x.kind) {
 			t.Errorf("got %v (hint %q), want %s (hint %q)", x.err, hint.Of(x.err), x.text, x.hint)
 		}
+	}
+}
+
+func explained(c *Client, service string) error {
+	_, err := c.Explain(context.Background(), service)
+	return err
+}
+
+func TestADefectOfGilgulIsAnErrorOfTheOneWhoMetIt(t *testing.T) {
+	c := NewClient(start(t, newFake(), testSettings(root)))
+	if err := explained(c, "panics"); err == nil || !strings.Contains(err.Error(), "a defect in gilgul") {
+		t.Errorf("got %v", err)
+	}
+	if err := explained(c, "splinfer"); err != nil {
+		t.Errorf("the next request: %v", err)
 	}
 }
 
@@ -171,24 +151,35 @@ func TestWhoMayAskWhat(t *testing.T) {
 		{"a stranger", Peer{UID: 1001, GID: 1001}, false, false},
 	} {
 		t.Run(x.name, func(t *testing.T) {
-			f, path := start(t, &x.peer, usualTimeouts)
-			c := NewClient(path)
+			f := newFake()
+			c := NewClient(start(t, f, testSettings(x.peer)))
 			check := func(what string, allowed bool, err error) {
 				t.Helper()
 				if allowed && err != nil || !allowed && (!errors.Is(err, ErrForbidden) || hint.Of(err) == "") {
 					t.Errorf("%s: %v", what, err)
 				}
 			}
-			_, err := c.Status(t.Context())
+			ctx := t.Context()
+			_, err := c.Status(ctx)
 			check("status", x.read, err)
-			check("logs", x.read, c.Logs(t.Context(), "", 1, false, func(LogLine) error { return nil }))
-			check("stop", x.change, c.Service(t.Context(), "splinfer", Stop))
-			if len(f.did) != 0 {
-				<-f.did
-			}
-			check("power", x.change, c.Power(t.Context(), PowerOff))
-			if (len(f.did) == 1) != x.change {
-				t.Error("the backend was asked, or was not")
+			_, err = c.Faults(ctx)
+			check("faults", x.read, err)
+			_, err = c.Net(ctx)
+			check("net", x.read, err)
+			check("explain", x.read, explained(c, "splinfer"))
+			check("logs", x.read, c.Logs(ctx, "", 1, false, func(LogLine) error { return nil }))
+			check("events", x.read, c.Events(ctx, "", false, func(Event) error { return nil }))
+
+			check("stop", x.change, c.Service(ctx, "splinfer", Stop))
+			check("update", x.change, c.Update(ctx, "splinfer", "/x"))
+			check("power", x.change, c.Power(ctx, PowerOff))
+			check("net off", x.change, c.NetOff(ctx, ""))
+			explanation, err := c.ExplainNet(ctx, "eth0", time.Minute)
+			check("net explain", x.change, err)
+			_, err = c.AllowNet(ctx, NetRequest{"eth0", time.Minute, explanation.Token})
+			check("net allow", x.change, err)
+			if asked := len(f.did); x.change && asked != 5 || !x.change && asked != 0 {
+				t.Errorf("the backend was asked for %d changes", asked)
 			}
 		})
 	}
@@ -219,7 +210,8 @@ func TestTheKernelSaysWhoAsks(t *testing.T) {
 }
 
 func TestLogsAreStreamedLineByLine(t *testing.T) {
-	f, path := start(t, &root, usualTimeouts)
+	f := newFake()
+	path := start(t, f, testSettings(root))
 	enough := errors.New("enough")
 	var got []string
 	go func() { f.tail <- LogLine{Service: "splinfer", Text: "new", Lost: 7} }()
@@ -239,65 +231,19 @@ func TestLogsAreStreamedLineByLine(t *testing.T) {
 }
 
 func TestAFollowerThatGivesUpEndsWithItsContext(t *testing.T) {
-	f, path := start(t, &root, usualTimeouts)
+	f := newFake()
+	path := start(t, f, testSettings(root))
 	ctx, cancel := context.WithCancel(t.Context())
 	err := NewClient(path).Logs(ctx, "", 1, true, func(LogLine) error { cancel(); return nil })
 	if !errors.Is(err, context.Canceled) {
 		t.Fatal(err)
 	}
-	for f.readers.Load() != 0 { // the server notices without anything being written
-		time.Sleep(time.Millisecond)
-	}
-}
-
-func TestAFollowerMayWaitLongerThanARequestMayTake(t *testing.T) {
-	limit := timeouts{read: 20 * time.Millisecond, write: 20 * time.Millisecond, idle: time.Minute}
-	f, path := start(t, &root, limit)
-	go func() {
-		time.Sleep(3 * limit.read)
-		f.tail <- LogLine{Text: "late"}
-	}()
-	enough := errors.New("enough")
-	err := NewClient(path).Logs(t.Context(), "", 0, true, func(line LogLine) error { return enough })
-	if !errors.Is(err, enough) {
-		t.Fatalf("the stream ended with %v", err)
-	}
-}
-
-func TestNobodyCanKeepOthersFromAsking(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "s")
-	l, err := Listen(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var uid atomic.Uint32
-	uid.Store(4711)
-	identify := func(*net.UnixConn) (Peer, error) { return Peer{UID: uid.Load()}, nil }
-	ctx, cancel := context.WithCancel(t.Context())
-	done := make(chan error, 1)
-	go func() { done <- Serve(ctx, l, &fake{}, identify) }()
-	defer func() { cancel(); <-done }()
-	var flood []net.Conn
-	for range 3 * connectionsPerUser {
-		c, err := net.Dial("unix", path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer c.Close()
-		flood = append(flood, c)
-	}
-	// The last one is over the bound: it is closed without an answer.
-	if _, err := flood[len(flood)-1].Read(make([]byte, 1)); err == nil {
-		t.Error("a connection over the bound was served")
-	}
-	uid.Store(0)
-	if _, err := NewClient(path).Status(t.Context()); err != nil {
-		t.Errorf("root was kept out: %v", err)
-	}
+	// The server notices without anything being written.
+	await(t, "the follower is gone", func() bool { return f.readers.Load() == 0 })
 }
 
 func TestOversizedRequestsAreRefused(t *testing.T) {
-	_, path := start(t, &root, usualTimeouts)
+	path := start(t, newFake(), testSettings(root))
 	for name, request := range map[string]string{
 		"headers": "GET /v1/status HTTP/1.1\r\nHost: x\r\nX: " + strings.Repeat("x", 64<<10) + "\r\n\r\n",
 		"garbage": strings.Repeat("\x00\xff", 1000) + "\r\n\r\n",

@@ -2,10 +2,7 @@ package control
 
 import (
 	"fmt"
-	"io"
-	"log"
 	"net"
-	"sync"
 
 	"golang.org/x/sys/unix"
 )
@@ -21,12 +18,6 @@ type Peer struct {
 	UID, GID uint32
 	PID      int32
 }
-
-// MayRead is the rule for looking: root, the owner, group runa.
-func (p Peer) MayRead() bool { return p.MayChange() || p.GID == GroupGID }
-
-// MayChange is the rule for acting: root and the owner.
-func (p Peer) MayChange() bool { return p.UID == 0 || p.UID == OwnerUID }
 
 // PeerOf asks the kernel who connected (SO_PEERCRED, unix(7)).
 func PeerOf(c *net.UnixConn) (Peer, error) {
@@ -48,62 +39,22 @@ func PeerOf(c *net.UnixConn) (Peer, error) {
 	return Peer{credentials.Uid, credentials.Gid, credentials.Pid}, nil
 }
 
-type peerKey struct{}
+// mayRead is the rule for looking: root, the owner, group runa.
+func (p Peer) mayRead() bool { return p.mayChange() || p.GID == GroupGID }
 
-// discardLog takes what net/http would say about broken clients.
-var discardLog = log.New(io.Discard, "", 0)
+// mayChange is the rule for acting: root and the owner.
+func (p Peer) mayChange() bool { return p.UID == 0 || p.UID == OwnerUID }
 
-// peerListener learns who connects and bounds the connections of each user, so
-// that nobody can keep the others from asking.
-type peerListener struct {
-	*net.UnixListener
-	identify func(*net.UnixConn) (Peer, error)
-	mu       sync.Mutex
-	open     map[uint32]int // by uid
-}
+// isRoot is the rule for tests of gilgul itself.
+func (p Peer) isRoot() bool { return p.UID == 0 }
 
-type peerConn struct {
-	*net.UnixConn
-	peer    *Peer
-	release func()
-}
+// strangers is the account that all those share who may not even look.
+const strangers = ^uint32(0)
 
-func (c *peerConn) Close() error {
-	c.release()
-	return c.UnixConn.Close()
-}
-
-// Accept returns the next connection that is within its user's bound; others
-// are closed at once.
-func (l *peerListener) Accept() (net.Conn, error) {
-	for {
-		c, err := l.AcceptUnix()
-		if err != nil {
-			return nil, err
-		}
-		peer, err := l.identify(c)
-		if err != nil || !l.take(peer.UID) {
-			c.Close()
-			continue
-		}
-		return &peerConn{c, &peer, sync.OnceFunc(func() { l.giveBack(peer.UID) })}, nil
+// account is the user on whose account a peer's connections go.
+func (p Peer) account() uint32 {
+	if p.mayRead() {
+		return p.UID
 	}
-}
-
-func (l *peerListener) take(uid uint32) bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.open[uid] >= connectionsPerUser {
-		return false
-	}
-	l.open[uid]++
-	return true
-}
-
-func (l *peerListener) giveBack(uid uint32) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.open[uid]--; l.open[uid] == 0 {
-		delete(l.open, uid)
-	}
+	return strangers
 }

@@ -7,98 +7,147 @@ import (
 	"fmt"
 	"net"
 	"net/http"
-	"os"
-	"path/filepath"
-	"strconv"
+	"path"
 	"time"
 
+	"runa/init/contain"
 	"runa/services/hint"
 )
 
 // Bounds of what a client may cost.
 const (
-	connectionsPerUser = 32
-	maxHeaderBytes     = 8 << 10
-	maxBodyBytes       = 4 << 10
-	maxLines           = 1_000_000
+	maxHeaderBytes = 8 << 10
+	maxBodyBytes   = 4 << 10
+	maxLines       = 1_000_000
 )
 
 // timeouts bound how long a client may take; tests have shorter ones.
 type timeouts struct {
 	read  time.Duration // for a whole request
 	write time.Duration // for an answer, or one line of a log
-	idle  time.Duration // between requests
 }
 
-var usualTimeouts = timeouts{read: 5 * time.Second, write: 10 * time.Second, idle: time.Minute}
+// settings are what differs between a real server and one under test.
+type settings struct {
+	identify func(*net.UnixConn) (Peer, error)
+	bounds   bounds
+	timeouts timeouts
+	now      func() time.Time
+}
 
-// Listen makes the control socket, replacing one that an earlier gilgul left.
-// Everybody may connect: who may ask what is decided by who they are.
-func Listen(path string) (*net.UnixListener, error) {
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-		return nil, fmt.Errorf("make the control socket: %w", err)
+func usualSettings() settings {
+	return settings{
+		identify: PeerOf, bounds: usualBounds,
+		timeouts: timeouts{read: 5 * time.Second, write: 10 * time.Second},
+		now:      time.Now,
 	}
-	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return nil, fmt.Errorf("replace the control socket: %w", err)
-	}
-	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
-	if err != nil {
-		return nil, fmt.Errorf("make the control socket: %w", err)
-	}
-	if err := os.Chmod(path, 0o666); err != nil {
-		l.Close()
-		return nil, fmt.Errorf("open the control socket to users: %w", err)
-	}
-	return l, nil
 }
 
 // Serve answers on the listener until the context ends; then it closes the
-// listener and every connection. identify is PeerOf except in tests.
+// listener and every connection. identify is PeerOf; a gilgul of an ordinary
+// user has one that takes that user for the owner and all but root for strangers.
 func Serve(ctx context.Context, l *net.UnixListener, backend Backend, identify func(*net.UnixConn) (Peer, error)) error {
-	return serve(ctx, l, backend, identify, usualTimeouts)
+	usual := usualSettings()
+	usual.identify = identify
+	return serve(ctx, l, backend, usual)
 }
 
-func serve(ctx context.Context, l *net.UnixListener, backend Backend, identify func(*net.UnixConn) (Peer, error), limit timeouts) error {
+func serve(ctx context.Context, l *net.UnixListener, backend Backend, s settings) error {
+	return serveAt(ctx, newPeerListener(l, s), backend, s)
+}
+
+func serveAt(ctx context.Context, listener *peerListener, backend Backend, s settings) error {
+	server := newServer(ctx, backend, s)
+	defer listener.spares.close()
+	defer context.AfterFunc(ctx, func() { server.Close() })()
+	err := server.Serve(listener)
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	server.Close()
+	return fmt.Errorf("serve the control socket: %w", err)
+}
+
+// newServer makes a server; its connections are peerConns.
+func newServer(ctx context.Context, backend Backend, s settings) *http.Server {
 	server := &http.Server{
-		Handler:        handler(backend, limit),
-		ReadTimeout:    limit.read,
-		WriteTimeout:   limit.write,
-		IdleTimeout:    limit.idle,
+		Handler:        newHandler(backend, s),
+		ReadTimeout:    s.timeouts.read,
+		WriteTimeout:   s.timeouts.write,
 		MaxHeaderBytes: maxHeaderBytes,
 		ErrorLog:       discardLog,
 		BaseContext:    func(net.Listener) context.Context { return ctx },
 		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
-			return context.WithValue(ctx, peerKey{}, c.(*peerConn).peer)
+			return context.WithValue(ctx, peerKey{}, c)
 		},
 	}
-	defer context.AfterFunc(ctx, func() { server.Close() })()
-	err := server.Serve(&peerListener{UnixListener: l, identify: identify, open: map[uint32]int{}})
-	if ctx.Err() != nil {
-		return ctx.Err()
-	}
-	return fmt.Errorf("serve the control socket: %w", err)
+	// A connection is for one request: one that idles would hold a place.
+	server.SetKeepAlivesEnabled(false)
+	return server
 }
 
-func handler(backend Backend, limit timeouts) http.Handler {
-	h := handlers{backend, limit}
+func newHandler(backend Backend, s settings) http.Handler {
+	h := newHandlers(backend, s)
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /v1/status", allow(Peer.MayRead, "see the status", h.status))
-	mux.HandleFunc("GET /v1/logs", allow(Peer.MayRead, "read logs", h.logs))
-	mux.HandleFunc("POST /v1/services/{name}/{action}", allow(Peer.MayChange, "start or stop services", h.service))
-	mux.HandleFunc("POST /v1/power/{action}", allow(Peer.MayChange, "switch the machine off", h.power))
-	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
-		fail(w, hint.New(fmt.Errorf("%s %s: %w", r.Method, r.URL.Path, ErrNotFound), "this gilgul speaks /v1 only"))
+	read := func(pattern, what string, next http.HandlerFunc) {
+		mux.HandleFunc(pattern, contained(allow(Peer.mayRead, what, next)))
+	}
+	change := func(pattern, what string, next http.HandlerFunc) {
+		mux.HandleFunc(pattern, contained(allow(Peer.mayChange, what, next)))
+	}
+	read("GET /v1/status", "see the status", h.showStatus)
+	read("GET /v1/faults", "see the faults", h.gated(h.faults))
+	read("GET /v1/logs", "read logs", h.logs)
+	read("GET /v1/events", "see events", h.events)
+	read("GET /v1/services/{name}/explain", "see the status", h.gated(h.explain))
+	read("GET /v1/net", "see the status", h.showNet)
+	change("POST /v1/services/{name}/update", "update services", h.gated(h.update))
+	change("POST /v1/services/{name}/{action}", "start or stop services", h.gated(h.service))
+	change("POST /v1/power/{action}", "switch the machine off", h.power)
+	change("GET /v1/net/explain", "allow a network", h.gated(h.explainNet))
+	change(takesBody, "allow a network", h.gated(h.allowNet))
+	change("POST /v1/net/off", "switch a network off", h.gated(h.netOff))
+	mux.HandleFunc("POST /v1/faults/{kind}", contained(allow(Peer.isRoot, "do a fault", h.gated(h.sabotage))))
+	mux.HandleFunc("/", unknown)
+	return exact(mux)
+}
+
+func unknown(w http.ResponseWriter, r *http.Request) {
+	fail(w, hint.New(fmt.Errorf("%.20s %.80q: %w", r.Method, r.URL.Path, ErrNotFound), "this gilgul speaks /v1 only"))
+}
+
+// exact refuses paths that the mux would answer with a redirection.
+func exact(mux http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if asked := r.URL.EscapedPath(); asked != path.Clean("/"+asked) || r.Method == http.MethodConnect {
+			unknown(w, r)
+			return
+		}
+		mux.ServeHTTP(w, r)
 	})
-	return mux
+}
+
+// contained keeps a panic to the request that met it, and has it reported.
+func contained(next http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		err := contain.Call("answer "+r.Method+" "+r.Pattern, func() error { next(w, r); return nil })
+		if err != nil {
+			fail(w, err) // of no effect where an answer has begun
+		}
+	}
 }
 
 // allow lets only those through whom the rule knows, and bounds the body.
 func allow(rule func(Peer) bool, what string, next http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		peer, _ := r.Context().Value(peerKey{}).(*Peer)
-		if peer == nil || !rule(*peer) {
+		if !rule(peerOf(r)) {
 			err := fmt.Errorf("%s: %w", what, ErrForbidden)
 			fail(w, hint.New(err, "log in as the owner of this machine"))
+			return
+		}
+		// Behind a body that nobody reads it would go unseen that the client is gone.
+		if r.ContentLength != 0 && r.Pattern != takesBody {
+			fail(w, fmt.Errorf("body of the request: %w: none expected", ErrInvalid))
 			return
 		}
 		r.Body = http.MaxBytesReader(w, r.Body, maxBodyBytes)
@@ -106,102 +155,15 @@ func allow(rule func(Peer) bool, what string, next http.HandlerFunc) http.Handle
 	}
 }
 
-type handlers struct {
-	backend Backend
-	limit   timeouts
-}
+// takesBody is the one request with a body.
+const takesBody = "POST /v1/net/allow"
 
-func (h handlers) status(w http.ResponseWriter, _ *http.Request) {
-	answer(w, http.StatusOK, h.backend.Status())
-}
-
-func (h handlers) service(w http.ResponseWriter, r *http.Request) {
-	name, action := r.PathValue("name"), r.PathValue("action")
-	switch action {
-	case Start, Stop, Restart:
-		finish(w, h.backend.Service(name, action))
-	default:
-		fail(w, hint.New(fmt.Errorf("action %q on a service: %w", action, ErrNotFound), "use start, stop or restart"))
+// peerOf returns who asks; a stranger if that is not known.
+func peerOf(r *http.Request) Peer {
+	if conn, ok := r.Context().Value(peerKey{}).(*peerConn); ok {
+		return conn.peer
 	}
-}
-
-func (h handlers) power(w http.ResponseWriter, r *http.Request) {
-	switch action := r.PathValue("action"); action {
-	case PowerOff, Reboot:
-		finish(w, h.backend.Power(action))
-	default:
-		fail(w, hint.New(fmt.Errorf("power action %q: %w", action, ErrNotFound), "use off or reboot"))
-	}
-}
-
-func (h handlers) logs(w http.ResponseWriter, r *http.Request) {
-	query := r.URL.Query()
-	lines, err := parseQuery(query.Get("lines"), 100, strconv.Atoi)
-	if err != nil || lines < 0 || lines > maxLines {
-		fail(w, fmt.Errorf("lines=%q: %w: a number up to %d expected", query.Get("lines"), ErrInvalid, maxLines))
-		return
-	}
-	follow, err := parseQuery(query.Get("follow"), false, strconv.ParseBool)
-	if err != nil {
-		fail(w, fmt.Errorf("follow=%q: %w: true or false expected", query.Get("follow"), ErrInvalid))
-		return
-	}
-	out := &lineWriter{w: w, controller: http.NewResponseController(w), timeout: h.limit.write, follow: follow}
-	if follow {
-		// The request is read; its deadline would end the stream, not the client.
-		if err := out.controller.SetReadDeadline(time.Time{}); err != nil {
-			fail(w, fmt.Errorf("follow the log: %w", err))
-			return
-		}
-	}
-	err = h.backend.Logs(r.Context(), query.Get("service"), lines, follow, out.line)
-	switch {
-	case out.begun:
-		// What was sent is sent; the client sees the stream end.
-	case err != nil:
-		fail(w, err)
-	default:
-		out.begin()
-	}
-}
-
-func parseQuery[T any](text string, missing T, parse func(string) (T, error)) (T, error) {
-	if text == "" {
-		return missing, nil
-	}
-	return parse(text)
-}
-
-// lineWriter streams log lines; each has its own deadline, so that a client
-// that stopped reading is let go.
-type lineWriter struct {
-	w          http.ResponseWriter
-	controller *http.ResponseController
-	timeout    time.Duration
-	follow     bool
-	begun      bool
-}
-
-func (l *lineWriter) begin() {
-	l.begun = true
-	l.w.Header().Set("Content-Type", "application/jsonl")
-	l.w.WriteHeader(http.StatusOK)
-}
-
-func (l *lineWriter) line(line LogLine) error {
-	if !l.begun {
-		l.begin()
-	}
-	if err := l.controller.SetWriteDeadline(time.Now().Add(l.timeout)); err != nil {
-		return err
-	}
-	if err := json.NewEncoder(l.w).Encode(line); err != nil {
-		return err
-	}
-	if !l.follow {
-		return nil
-	}
-	return l.controller.Flush()
+	return Peer{UID: strangers, GID: strangers}
 }
 
 func finish(w http.ResponseWriter, err error) {
@@ -210,6 +172,15 @@ func finish(w http.ResponseWriter, err error) {
 		return
 	}
 	answer(w, http.StatusOK, struct{}{})
+}
+
+// give answers with a value, or with why there is none.
+func give(w http.ResponseWriter, value any, err error) {
+	if err != nil {
+		fail(w, err)
+		return
+	}
+	answer(w, http.StatusOK, value)
 }
 
 func fail(w http.ResponseWriter, err error) {
@@ -229,6 +200,9 @@ var failures = []struct {
 	{ErrNotFound, http.StatusNotFound},
 	{ErrForbidden, http.StatusForbidden},
 	{ErrInvalid, http.StatusBadRequest},
+	{ErrConflict, http.StatusConflict},
+	{ErrBusy, http.StatusServiceUnavailable},
+	{context.Canceled, http.StatusServiceUnavailable}, // the client is gone, or gilgul ends
 }
 
 func answer(w http.ResponseWriter, code int, value any) {

@@ -7,6 +7,8 @@ import (
 	"os"
 
 	"golang.org/x/sys/unix"
+
+	"runa/init/contain"
 )
 
 // watchDisks sends when the kernel says that a block device came or changed
@@ -24,7 +26,7 @@ func watchDisks(ctx context.Context) (<-chan struct{}, error) {
 	socket := os.NewFile(uintptr(fd), "uevents")
 	context.AfterFunc(ctx, func() { socket.Close() })
 	events := make(chan struct{}, 1)
-	go func() {
+	contain.Go("watch for disks", func() {
 		buffer := make([]byte, 64<<10)
 		for {
 			n, err := socket.Read(buffer)
@@ -39,7 +41,7 @@ func watchDisks(ctx context.Context) (<-chan struct{}, error) {
 				}
 			}
 		}
-	}()
+	})
 	return events, nil
 }
 

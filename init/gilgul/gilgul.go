@@ -13,21 +13,22 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"runtime/debug"
 	"strings"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
-	"golang.org/x/sys/unix"
 
+	"runa/init/assembly"
 	"runa/init/boot"
 	"runa/init/console"
+	"runa/init/contain"
 	"runa/init/control"
 	"runa/init/datadisk"
 	"runa/init/logring"
 	"runa/init/netguard"
 	"runa/init/power"
 	"runa/init/supervise"
+	"runa/init/watchdog"
 	"runa/services/hint"
 )
 
@@ -46,10 +47,12 @@ type machine struct {
 	terminals []console.Terminal
 	reaper    *supervise.Reaper
 	guard     *netguard.Guard
-	services  *services
 	state     state
-	rescues   chan console.Trouble
-	ends      chan power.Request
+	dog       *watchdog.Watchdog
+	*assembly.Services
+	rescues chan console.Trouble
+	ends    chan power.Request
+	trip    chan struct{} // see faults.go
 }
 
 var fallback = console.Terminal{Path: "/dev/console"}
@@ -64,18 +67,21 @@ func Run(version string) error {
 		logs:    logring.NewSet(logring.Options{}),
 		rescues: make(chan console.Trouble),
 		ends:    make(chan power.Request, 1),
+		trip:    make(chan struct{}),
 	}
 	m.log = newLog(m.logs.Ring(logName))
+	contain.Report(m.tellPanic)
 	m.log.Info("gilgul begins", "version", version, "after", uptime())
 	m.reaper = supervise.NewReaper(true)
 	m.protect(ctx, "wait for children", func(ctx context.Context) error { m.reaper.Run(ctx); return nil })
 	m.readCommandLine()
 	m.tell(failures)
 	m.sealRoot()
-	m.guard = netguard.New(netguard.Rtnetlink{}, m.log)
+	m.guard = netguard.New(m.kernelNetwork(), m.log)
 	m.protect(ctx, "guard the network", func(ctx context.Context) error { m.guard.Watch(ctx); return nil })
-	m.services = m.openServices(ctx)
-	m.protect(ctx, "run the services", m.services.run)
+	m.Services = m.openServices(ctx)
+	m.protect(ctx, "run the services", m.Services.Run)
+	m.protect(ctx, "feed the watchdog", m.feedWatchdog)
 	m.protect(ctx, "mount /data", m.mountData)
 	m.protect(ctx, "answer commands", m.serveControl)
 	login, logout := context.WithCancel(ctx)
@@ -143,24 +149,53 @@ func (m *machine) sealRoot() {
 	}
 }
 
+// patience is how many panics in a row a duty may have before a person is asked.
+const patience = 3
+
 // protect runs a duty beside the others. An error becomes a problem a person
-// is told; a panic is a defect of gilgul: the rescue is offered, and when a
-// person has left it the duty is tried once more.
+// is told. A panic is a defect of gilgul: it is logged and counted, and the duty
+// begins again, at once the first time. A duty that can't be kept up is a
+// problem, and the rescue is offered before each further try.
 func (m *machine) protect(ctx context.Context, duty string, do func(context.Context) error) {
-	go func() {
-		for ctx.Err() == nil {
-			err, defect := m.attempt(ctx, do)
+	contain.Go(duty, func() {
+		for panics := 0; ctx.Err() == nil; {
+			began := time.Now()
+			err := contain.Call(duty, func() error { return do(ctx) })
 			if err == nil || ctx.Err() != nil {
 				return
 			}
-			m.problem(duty, err)
-			if !defect {
+			var defect *contain.Panic
+			if !errors.As(err, &defect) {
+				m.problem(duty, err)
 				return
 			}
-			fmt.Fprintf(console.All(m.terminals), "\r\ngilgul: %s: %v. A rescue shell opens as soon as a console is free.\r\n", duty, err)
-			m.rescue(ctx, fmt.Errorf("%s: %w", duty, err))
+			if time.Since(began) > time.Minute {
+				panics = 0
+			}
+			if panics++; panics <= patience {
+				pause(ctx, time.Duration(panics-1)*time.Second)
+				continue
+			}
+			m.problem(duty, err)
+			fmt.Fprintf(console.All(m.terminals), "\r\ngilgul: %v. A rescue shell opens as soon as a console is free.\r\n", err)
+			m.rescue(ctx, err)
 		}
-	}()
+	})
+}
+
+func pause(ctx context.Context, d time.Duration) {
+	select {
+	case <-time.After(d):
+	case <-ctx.Done():
+	}
+}
+
+// tellPanic logs what contain has caught.
+func (m *machine) tellPanic(p *contain.Panic) {
+	m.log.Error("a defect in gilgul was contained", "duty", p.Name, "reason", fmt.Sprint(p.Value))
+	for line := range strings.Lines(p.Stack) {
+		m.log.Error("defect: " + strings.TrimSpace(line))
+	}
 }
 
 // rescue waits until a person has had a rescue shell and left it.
@@ -177,20 +212,6 @@ func (m *machine) rescue(ctx context.Context, reason error) {
 	}
 }
 
-var errDefect = errors.New("a defect in gilgul")
-
-func (m *machine) attempt(ctx context.Context, do func(context.Context) error) (err error, defect bool) {
-	defer func() {
-		if p := recover(); p != nil {
-			for line := range strings.Lines(string(debug.Stack())) {
-				m.log.Error("defect: " + strings.TrimSpace(line))
-			}
-			err, defect = fmt.Errorf("%w: %v", errDefect, p), true
-		}
-	}()
-	return do(ctx), false
-}
-
 func (m *machine) mountData(ctx context.Context) error {
 	run := runner(m.reaper.Command)
 	data, err := datadisk.Open(ctx, datadisk.Config{
@@ -202,7 +223,7 @@ func (m *machine) mountData(ctx context.Context) error {
 		err = m.ownerFolders(data)
 	}
 	m.state.setData(data, err)
-	m.services.dataIsThere(err)
+	m.DataIsThere(err)
 	return err
 }
 
@@ -240,7 +261,7 @@ func (m *machine) rootConsole() bool {
 
 func (m *machine) consoleConfig() console.Config {
 	return console.Config{
-		State: m.banner, Settled: m.services.settled, ReadyAfter: m.services.readyAfter,
+		State: m.banner, Settled: m.Settled(), ReadyAfter: m.ReadyAfter,
 		Patience: consolePatience, Account: m.account, Start: m.reaper.Command, Log: m.log,
 		Rescues: m.rescues,
 	}
@@ -248,13 +269,18 @@ func (m *machine) consoleConfig() console.Config {
 
 func (m *machine) banner() console.State {
 	s := console.State{
-		Version: m.version, Services: m.services.lines(), Root: m.rootConsole(), Welcome: welcome(),
-		Data: dataSentence(m.state.mounted()), Network: networkSentence(m.guard.Interfaces()),
+		Version: m.version, Services: m.serviceLines(), Root: m.rootConsole(), Welcome: welcome(),
+		Data: dataSentence(m.state.mounted()), Network: m.network(),
 	}
 	for _, p := range m.state.list() {
 		s.Problems = append(s.Problems, problemText(p))
 	}
 	return s
+}
+
+func (m *machine) network() string {
+	list, err := m.guard.Interfaces()
+	return networkSentence(list, m.guard.Consents(), err)
 }
 
 func (m *machine) waitForEnd(ctx context.Context) power.Request {
@@ -264,18 +290,4 @@ func (m *machine) waitForEnd(ctx context.Context) power.Request {
 	case r := <-m.ends:
 		return r
 	}
-}
-
-func (m *machine) lastSteps() power.Steps {
-	poweroff, _ := m.line.Value("gilgul.poweroff")
-	steps := power.Steps{
-		StopServices: m.services.supervisor.Shutdown,
-		KillRest:     power.KillRest,
-		Sync:         unix.Sync,
-		End:          power.End(poweroff == "reset"),
-	}
-	if data, _ := m.state.mounted(); data != nil {
-		steps.CloseData = data.Close
-	}
-	return steps
 }

@@ -3,84 +3,116 @@ package gilgul
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
 
 	"runa/init/console"
-	"runa/init/control"
 	"runa/init/logring"
 	"runa/init/manifest"
 	"runa/init/netguard"
-	"runa/init/supervise"
 	"runa/services/hint"
-	"runa/services/splinter"
 )
 
 func testMachine() *machine {
 	return &machine{log: hclog.NewNullLogger(), logs: logring.NewSet(logring.Options{}), rescues: make(chan console.Trouble)}
 }
 
-func TestAPanicOfADutyBecomesARescueAndTheDutyGoesOn(t *testing.T) {
-	m := testMachine()
-	tries := make(chan struct{}, 4)
-	ended := make(chan struct{})
-	m.protect(t.Context(), "guard the network", func(context.Context) error {
-		tries <- struct{}{}
-		if len(tries) == 1 {
+func TestADutyThatPanicsBeginsAgainAndOnlyOneThatCannotBeKeptUpNeedsAPerson(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := testMachine()
+		ctx, cancel := context.WithCancel(t.Context())
+		tries := 0
+		m.protect(ctx, "guard the network", func(context.Context) error {
+			tries++
 			var empty []int
-			empty[len(tries)] = 1
+			empty[tries] = 1
+			return nil
+		})
+		trouble := <-m.rescues
+		if tries != patience+1 {
+			t.Errorf("a person was asked after %d tries, not %d", tries, patience+1)
 		}
-		close(ended)
+		if !strings.HasPrefix(trouble.Reason.Error(), "guard the network: a defect in gilgul: runtime error: index out of range") {
+			t.Errorf("got %v", trouble.Reason)
+		}
+		if p := m.state.list(); len(p) != 1 || p[0].What != "guard the network" {
+			t.Errorf("problems %v", p)
+		}
+		close(trouble.Over)
+		trouble = <-m.rescues
+		if tries != patience+2 {
+			t.Errorf("after the rescue there were %d tries, not %d", tries, patience+2)
+		}
+		cancel()
+		close(trouble.Over)
+		synctest.Wait()
+	})
+}
+
+func TestADutyThatPanickedOnceIsNoProblemForAPerson(t *testing.T) {
+	m := testMachine()
+	done := make(chan int, 1)
+	tries := 0
+	m.protect(t.Context(), "guard the network", func(context.Context) error {
+		if tries++; tries == 1 {
+			panic("once")
+		}
+		done <- tries
 		return nil
 	})
-	trouble := <-m.rescues
-	reason := trouble.Reason
-	if !errors.Is(reason, errDefect) || !strings.HasPrefix(reason.Error(), "guard the network: a defect in gilgul: runtime error: index out of range") {
-		t.Errorf("got %v", reason)
-	}
-	select {
-	case <-ended:
-		t.Error("the duty went on before the rescue was over")
-	default:
-	}
-	close(trouble.Over)
-	<-ended
-	if p := m.state.list(); len(p) != 1 || p[0].What != "guard the network" {
-		t.Errorf("problems %v", p)
+	if got := <-done; got != 2 || len(m.state.list()) != 0 {
+		t.Errorf("%d tries, problems %v", got, m.state.list())
 	}
 }
 
 func TestAFailedDutyIsAProblemWithItsHintAndNoRescue(t *testing.T) {
 	m := testMachine()
-	err, defect := m.attempt(t.Context(), func(context.Context) error { return hint.New(errors.New("no disk"), "attach one") })
-	if defect || err == nil {
-		t.Fatalf("%v, defect %v", err, defect)
-	}
-	m.problem("mount /data", err)
+	m.problem("mount /data", hint.New(errors.New("no disk"), "attach one"))
 	if got := problemText(m.state.list()[0]); got != "mount /data: no disk (attach one)" {
 		t.Errorf("got %q", got)
 	}
 }
 
+func TestTenThousandProblemsAreToldAsAFewAndTheSameOnce(t *testing.T) {
+	m := testMachine()
+	for i := range 10_000 {
+		m.problem("service manifest", fmt.Errorf("file %d", i/2))
+	}
+	if got := len(m.state.list()); got != problemsKept {
+		t.Errorf("%d are kept, want %d", got, problemsKept)
+	}
+	if list := m.state.list(); list[0] == list[1] {
+		t.Errorf("the same twice: %v", list[0])
+	}
+}
+
 func TestTheNetworkIsNeverCalledOffWhenItIsNot(t *testing.T) {
+	until := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	consent := []netguard.Consent{{Interface: "eth0", Until: until}}
 	for _, c := range []struct {
-		list []netguard.Interface
-		err  error
-		want string
+		list     []netguard.Interface
+		consents []netguard.Consent
+		err      error
+		want     string
 	}{
-		{nil, nil, "OFF (no interface)"},
-		{[]netguard.Interface{{Name: "lo", Kind: "loopback"}, {Name: "eth0"}}, nil, "OFF (eth0 down)"},
-		{[]netguard.Interface{{Name: "eth0", Up: true}, {Name: "eth1"}}, nil, "NOT OFF: eth0 up"},
-		{nil, errors.New("no netlink"), "UNKNOWN: no netlink"},
+		{nil, nil, nil, "OFF (no interface)"},
+		{[]netguard.Interface{{Name: "lo", Kind: "loopback"}, {Name: "eth0"}}, nil, nil, "OFF (eth0 down)"},
+		{[]netguard.Interface{{Name: "eth0", Up: true}, {Name: "eth1"}}, nil, nil, "NOT OFF: eth0 up"},
+		{[]netguard.Interface{{Name: "eth0", Up: true}, {Name: "eth1"}}, consent, nil, "allowed: eth0 until 03:04:05"},
+		{[]netguard.Interface{{Name: "eth0", Up: true}, {Name: "eth1", Up: true}}, consent, nil, "NOT OFF: eth1 up"},
+		{[]netguard.Interface{{Name: "eth0"}}, consent, nil, "OFF (eth0 down)"},
+		{nil, nil, errors.New("no netlink"), "UNKNOWN: no netlink"},
 	} {
-		if got := networkSentence(c.list, c.err); got != c.want {
+		if got := networkSentence(c.list, c.consents, c.err); got != c.want {
 			t.Errorf("got %q, want %q", got, c.want)
 		}
 	}
@@ -118,39 +150,6 @@ func TestTheManifestsOfTheImageAreRight(t *testing.T) {
 	}
 }
 
-func TestAStateIsOnTheBusOnceTheBusIsReady(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "bus")
-	theirs, err := splinter.Create(path, splinter.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer theirs.Close()
-	b := newBus(path, hclog.NewNullLogger(), nil)
-	if err := b.forget("service/x/ready"); !errors.Is(err, errNoBus) {
-		t.Errorf("before there is a bus: %v", err)
-	}
-	heard := make(chan error, 1)
-	go func() { heard <- b.wait(t.Context(), "service/x/ready") }()
-	b.changed(supervise.Change{Service: "splinter", State: "ready", PID: 7})
-	defer b.open.Close()
-	value, _, err := theirs.Get("gilgul/service/splinter")
-	if err != nil || !strings.Contains(string(value), `"state":"ready"`) {
-		t.Errorf("got %q, %v", value, err)
-	}
-	if err := theirs.Set("service/x/ready", []byte("1")); err != nil {
-		t.Fatal(err)
-	}
-	if err := <-heard; err != nil {
-		t.Errorf("waiting for a key: %v", err)
-	}
-	if err := b.forget("service/x/ready"); err != nil {
-		t.Errorf("forget: %v", err)
-	}
-	if err := b.forget("service/x/ready"); err != nil {
-		t.Errorf("forget what isn't there: %v", err)
-	}
-}
-
 func TestAProgramsOutputAndStatusComeBack(t *testing.T) {
 	start := func(c *exec.Cmd) (func() syscall.WaitStatus, error) {
 		if err := c.Start(); err != nil {
@@ -164,18 +163,5 @@ func TestAProgramsOutputAndStatusComeBack(t *testing.T) {
 	}
 	if _, _, err := runner(start)(t.Context(), "/absent/program"); err == nil {
 		t.Error("a program that isn't there ran")
-	}
-}
-
-func TestLinesOfTheLogReachWhoAsks(t *testing.T) {
-	m := testMachine()
-	m.logs.Ring("splinfer").Add("ready")
-	var got []control.LogLine
-	err := m.Logs(t.Context(), "splinfer", 10, false, func(l control.LogLine) error { got = append(got, l); return nil })
-	if err != nil || len(got) != 1 || got[0].Text != "ready" || time.Since(got[0].Time) > time.Minute {
-		t.Errorf("got %v, %v", got, err)
-	}
-	if err := m.Logs(t.Context(), "nobody", 10, false, nil); !errors.Is(err, control.ErrNotFound) {
-		t.Errorf("an unknown service: %v", err)
 	}
 }

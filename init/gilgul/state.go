@@ -34,10 +34,16 @@ type state struct {
 	dataErr  error
 }
 
-func (s *state) add(p ...control.Problem) {
+// problemsKept bounds what is told; a folder of ten thousand bad manifests has
+// one for each.
+const problemsKept = 64
+
+func (s *state) add(p control.Problem) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.problems = append(s.problems, p...)
+	if len(s.problems) < problemsKept && !slices.Contains(s.problems, p) {
+		s.problems = append(s.problems, p)
+	}
 }
 
 func (s *state) list() []control.Problem {
@@ -87,25 +93,33 @@ func bytesText(n uint64) string {
 	return fmt.Sprintf("%.1f %s", value, unit)
 }
 
-// networkSentence tells about the interfaces; an interface that is up is said
-// in capitals, for it should not be.
-func networkSentence(list []netguard.Interface, err error) string {
+// networkSentence tells about the interfaces; one that is up without anybody's
+// consent is said in capitals, for it should not be.
+func networkSentence(list []netguard.Interface, consents []netguard.Consent, err error) string {
 	if err != nil {
 		return "UNKNOWN: " + err.Error()
 	}
-	var down, up []string
+	allowed := map[string]string{}
+	for _, c := range consents {
+		allowed[c.Interface] = c.Interface + " until " + c.Until.Format("15:04:05")
+	}
+	var down, up, on []string
 	for _, l := range list {
 		switch {
+		case l.Up && allowed[l.Name] != "":
+			on = append(on, allowed[l.Name])
 		case l.Up:
 			up = append(up, l.Name)
 		case l.Kind != "loopback":
 			down = append(down, l.Name)
 		}
 	}
-	if len(up) > 0 {
+	switch {
+	case len(up) > 0:
 		return "NOT OFF: " + strings.Join(up, ", ") + " up"
-	}
-	if len(down) > 0 {
+	case len(on) > 0:
+		return "allowed: " + strings.Join(on, ", ")
+	case len(down) > 0:
 		return "OFF (" + strings.Join(down, ", ") + " down)"
 	}
 	return "OFF (no interface)"

@@ -1,168 +1,52 @@
 package lifecycle
 
 import (
-	"fmt"
 	"reflect"
-	"strings"
 	"testing"
 	"time"
-
-	"pgregory.net/rapid"
 )
 
 var rules = Rules{
 	Policy: Always, Initial: time.Second, Max: 30 * time.Second, Stable: time.Minute,
 	ReadyTimeout: 20 * time.Second, StopTimeout: 10 * time.Second,
+	Ladder: Rungs(), Tries: 2, Data: true, Dependents: true,
 }
 
-// situations are one state of each sort the machine can be in.
-var situations = map[string]State{
-	"defined":           {},
-	"waiting":           {Phase: Waiting, Failures: 1},
-	"waiting blocked":   {Phase: Waiting, Reason: "r", Blocked: true},
-	"starting spawning": {Phase: Starting, Process: Spawning, Failures: 1},
-	"starting running":  {Phase: Starting, Process: Running, Failures: 1},
-	"ready":             {Phase: Ready, Process: Running, Failures: 3, Reason: "r"},
-	"stopping spawning": {Phase: Stopping, Process: Spawning, Next: Rest, Reason: "r"},
-	"stopping rest":     {Phase: Stopping, Process: Running, Next: Rest, Reason: "r"},
-	"stopping again":    {Phase: Stopping, Process: Running, Next: Again, Failures: 2, Reason: "r"},
-	"stopping retry":    {Phase: Stopping, Process: Running, Next: Retry, Failures: 2, Reason: "r"},
-	"backoff":           {Phase: Backoff, Failures: 2, Restarts: 1, Reason: "r"},
-	"failed":            {Phase: Failed, Failures: 2, Reason: "r"},
-	"done":              {Phase: Done, Reason: "r"},
-}
-
-// transitions are all pairs that change something; every other pair of a
-// situation and an event must change nothing and do nothing.
-var transitions = map[string]string{
-	"defined + start requested":   `waiting absent f0 r0 "started on request"`,
-	"defined + restart requested": `waiting absent f0 r0 "started on request"`,
-	"defined + stop requested":    `defined absent f0 r0 "stopped on request"`,
-
-	"waiting + needs ready":    `starting spawning f1 r0 "" spawn`,
-	"waiting + need lost":      `waiting blocked absent f1 r0 "why"`,
-	"waiting + stop requested": `defined absent f0 r0 "stopped on request"`,
-
-	"waiting blocked + needs ready":    `starting spawning f0 r0 "what it waited for is there" spawn`,
-	"waiting blocked + need lost":      `waiting blocked absent f0 r0 "why"`,
-	"waiting blocked + stop requested": `defined absent f0 r0 "stopped on request"`,
-
-	"starting spawning + spawned":           `starting running f1 r0 "" arm ready 20s`,
-	"starting spawning + spawn failed":      `backoff absent f2 r0 "why" arm backoff 1s`,
-	"starting spawning + ready timeout":     `stopping spawning retry f1 r0 "not ready after 20s" disarm ready, disarm stable`,
-	"starting spawning + stop requested":    `stopping spawning f1 r0 "stopped on request" disarm ready, disarm stable`,
-	"starting spawning + restart requested": `stopping spawning again f1 r0 "restarted on request" disarm ready, disarm stable`,
-
-	"starting running + became ready":      `ready running f1 r0 "" disarm ready, arm stable 1m0s`,
-	"starting running + ready timeout":     `stopping running retry f1 r0 "not ready after 20s" disarm ready, disarm stable, signal, arm stop 10s`,
-	"starting running + stop requested":    `stopping running f1 r0 "stopped on request" disarm ready, disarm stable, signal, arm stop 10s`,
-	"starting running + restart requested": `stopping running again f1 r0 "restarted on request" disarm ready, disarm stable, signal, arm stop 10s`,
-	"starting running + exited":            `backoff absent f2 r0 "why, before it was ready" disarm ready, arm backoff 1s`,
-	"starting running + unkillable":        `failed absent f1 r0 "why" disarm ready`,
-
-	"ready + need lost":         `ready running f3 r0 "why"`,
-	"ready + needs ready":       `ready running f3 r0 ""`,
-	"ready + stable elapsed":    `ready running f0 r0 "r"`,
-	"ready + stop requested":    `stopping running f3 r0 "stopped on request" disarm ready, disarm stable, signal, arm stop 10s`,
-	"ready + restart requested": `stopping running again f3 r0 "restarted on request" disarm ready, disarm stable, signal, arm stop 10s`,
-	"ready + exited":            `backoff absent f4 r0 "why" disarm stable, arm backoff 4s`,
-	"ready + unkillable":        `failed absent f3 r0 "why" disarm stable`,
-
-	"stopping spawning + spawned":           `stopping running f0 r0 "r" signal, arm stop 10s`,
-	"stopping spawning + spawn failed":      `defined absent f0 r0 "r" disarm stop`,
-	"stopping spawning + stop timeout":      `stopping spawning f0 r0 "r; killed: it did not end within 10s" kill`,
-	"stopping spawning + start requested":   `stopping spawning again f0 r0 "r"`,
-	"stopping spawning + restart requested": `stopping spawning again f0 r0 "r"`,
-
-	"stopping rest + stop timeout":      `stopping running f0 r0 "r; killed: it did not end within 10s" kill`,
-	"stopping rest + start requested":   `stopping running again f0 r0 "r"`,
-	"stopping rest + restart requested": `stopping running again f0 r0 "r"`,
-	"stopping rest + exited":            `defined absent f0 r0 "r" disarm stop`,
-	"stopping rest + unkillable":        `failed absent f0 r0 "why" disarm stop`,
-
-	"stopping again + stop timeout":   `stopping running again f2 r0 "r; killed: it did not end within 10s" kill`,
-	"stopping again + stop requested": `stopping running f2 r0 "r"`,
-	"stopping again + exited":         `waiting absent f0 r0 "restarted on request" disarm stop`,
-	"stopping again + unkillable":     `failed absent f2 r0 "why" disarm stop`,
-
-	"stopping retry + stop timeout":      `stopping running retry f2 r0 "r; killed: it did not end within 10s" kill`,
-	"stopping retry + stop requested":    `stopping running f2 r0 "r"`,
-	"stopping retry + start requested":   `stopping running again f2 r0 "r"`,
-	"stopping retry + restart requested": `stopping running again f2 r0 "r"`,
-	"stopping retry + exited":            `backoff absent f3 r0 "r" disarm stop, arm backoff 2s`,
-	"stopping retry + unkillable":        `failed absent f2 r0 "why" disarm stop`,
-
-	"backoff + back-off elapsed":  `waiting absent f2 r2 "r"`,
-	"backoff + start requested":   `waiting absent f0 r0 "started on request" disarm backoff`,
-	"backoff + restart requested": `waiting absent f0 r0 "started on request" disarm backoff`,
-	"backoff + stop requested":    `defined absent f0 r1 "stopped on request" disarm backoff`,
-
-	"failed + start requested":   `waiting absent f0 r0 "started on request"`,
-	"failed + restart requested": `waiting absent f0 r0 "started on request"`,
-	"failed + stop requested":    `defined absent f0 r0 "stopped on request"`,
-	"done + start requested":     `waiting absent f0 r0 "started on request"`,
-	"done + restart requested":   `waiting absent f0 r0 "started on request"`,
-	"done + stop requested":      `defined absent f0 r0 "stopped on request"`,
-}
-
-func TestEveryPairOfStateAndEvent(t *testing.T) {
-	seen := map[string]bool{}
-	phases := map[Phase]bool{}
-	for name, state := range situations {
-		phases[state.Phase] = true
-		for _, kind := range Kinds() {
-			pair := name + " + " + kind.String()
-			seen[pair] = true
-			next, actions := rules.Step(state, Event{Kind: kind, Reason: "why"})
-			want, changes := transitions[pair]
-			if !changes {
-				if next != state || len(actions) > 0 {
-					t.Errorf("%s: changed to %s", pair, show(next, actions))
-				}
-				continue
-			}
-			if got := show(next, actions); got != want {
-				t.Errorf("%s:\ngot  %s\nwant %s", pair, got, want)
-			}
-		}
+// with is rules with changes.
+func with(change ...func(*Rules)) Rules {
+	r := rules
+	for _, c := range change {
+		c(&r)
 	}
-	for pair := range transitions {
-		if !seen[pair] {
-			t.Errorf("no such pair: %s", pair)
-		}
-	}
-	if len(phases) != len(Phases()) {
-		t.Errorf("only %d phases of %d are tried", len(phases), len(Phases()))
-	}
+	return r
 }
 
-var timerNames = map[Timer]string{ReadyTimer: "ready", StopTimer: "stop", BackoffTimer: "backoff", StableTimer: "stable"}
+func probed(r *Rules) { r.Probe, r.ProbeEvery = true, 30*time.Second }
 
-func show(s State, actions []Action) string {
-	next := map[Next]string{Rest: "", Again: " again", Retry: " retry"}[s.Next]
-	process := map[Process]string{Absent: "absent", Spawning: "spawning", Running: "running"}[s.Process]
-	blocked := map[bool]string{true: " blocked"}[s.Blocked]
-	var words []string
-	for _, a := range actions {
-		switch a := a.(type) {
-		case Spawn:
-			words = append(words, "spawn")
-		case Signal:
-			words = append(words, "signal")
-		case Kill:
-			words = append(words, "kill")
-		case Arm:
-			words = append(words, fmt.Sprintf("arm %s %v", timerNames[a.Timer], a.After))
-		case Disarm:
-			words = append(words, "disarm "+timerNames[a.Timer])
-		}
+// run feeds events and returns the last state and its actions.
+func run(r Rules, s State, events ...Event) (State, []Action) {
+	var actions []Action
+	for _, e := range events {
+		s, actions = r.Step(s, e)
 	}
-	text := fmt.Sprintf("%v%s %s%s f%d r%d %q %s", s.Phase, blocked, process, next, s.Failures, s.Restarts, s.Reason, strings.Join(words, ", "))
-	return strings.TrimSpace(text)
+	return s, actions
 }
+
+var (
+	spawned = Event{Kind: Spawned}
+	ready   = Event{Kind: BecameReady}
+	needs   = Event{Kind: NeedsReady}
+	crash   = Event{Kind: Exited, Class: ClassSignal, Reason: "killed"}
+	corrupt = Event{Kind: Exited, Class: ClassCorruptState, Reason: "its state is corrupt"}
+	stable  = Event{Kind: StableElapsed}
+	elapsed = Event{Kind: BackoffElapsed}
+)
+
+// life is a service that gets ready and dies of e.
+func life(e Event) []Event { return []Event{needs, spawned, ready, e} }
 
 func TestWhatTheManifestSaysDecidesWhatAnEndMeans(t *testing.T) {
-	starting, ready := situations["starting running"], State{Phase: Ready, Process: Running}
+	starting, serving := State{Phase: Starting, Process: Running, Failures: 1, Position: RungRestart}, State{Phase: Ready, Process: Running}
 	for _, c := range []struct {
 		name  string
 		rules func(*Rules)
@@ -170,32 +54,29 @@ func TestWhatTheManifestSaysDecidesWhatAnEndMeans(t *testing.T) {
 		ok    bool
 		want  Phase
 	}{
-		{"always restarts after success", func(r *Rules) {}, ready, true, Waiting},
-		{"on-failure is done after success", func(r *Rules) { r.Policy = OnFailure }, ready, true, Done},
-		{"on-failure restarts after failure", func(r *Rules) { r.Policy = OnFailure }, ready, false, Waiting},
+		{"always restarts after success", func(r *Rules) {}, serving, true, Waiting},
+		{"on-failure is done after success", func(r *Rules) { r.Policy = OnFailure }, serving, true, Done},
+		{"on-failure restarts after failure", func(r *Rules) { r.Policy = OnFailure }, serving, false, Waiting},
 		{"on-failure: success before ready is a failure", func(r *Rules) { r.Policy = OnFailure }, starting, true, Backoff},
-		{"never is done after success", func(r *Rules) { r.Policy = Never }, ready, true, Done},
-		{"never fails after failure", func(r *Rules) { r.Policy = Never }, ready, false, Failed},
+		{"never is done after success", func(r *Rules) { r.Policy = Never }, serving, true, Done},
+		{"never fails after failure", func(r *Rules) { r.Policy = Never }, serving, false, Failed},
 		{"oneshot is done after success", func(r *Rules) { r.Oneshot = true }, starting, true, Done},
 		{"oneshot repeats after failure", func(r *Rules) { r.Oneshot = true }, starting, false, Backoff},
 	} {
-		r := rules
-		c.rules(&r)
-		if got, _ := r.Step(c.from, Event{Kind: Exited, OK: c.ok}); got.Phase != c.want {
+		if got, _ := with(c.rules).Step(c.from, Event{Kind: Exited, OK: c.ok}); got.Phase != c.want {
 			t.Errorf("%s: %v", c.name, got.Phase)
 		}
 	}
 }
 
 func TestReadyAtOnceIsReadyWhenSpawnedUnlessItIsAOneshot(t *testing.T) {
-	r := rules
-	r.ReadyAtOnce = true
-	spawning := situations["starting spawning"]
-	if got, _ := r.Step(spawning, Event{Kind: Spawned}); got.Phase != Ready {
+	r := with(func(r *Rules) { r.ReadyAtOnce = true })
+	spawning := State{Phase: Starting, Process: Spawning}
+	if got, _ := r.Step(spawning, spawned); got.Phase != Ready {
 		t.Errorf("%v", got.Phase)
 	}
 	r.Oneshot = true
-	got, _ := r.Step(spawning, Event{Kind: Spawned})
+	got, _ := r.Step(spawning, spawned)
 	if got.Phase != Starting || r.Serves(got) {
 		t.Errorf("%v", got.Phase)
 	}
@@ -205,13 +86,13 @@ func TestReadyAtOnceIsReadyWhenSpawnedUnlessItIsAOneshot(t *testing.T) {
 	}
 }
 
-func TestFirstRestartIsAtOnceThenTheWaitDoublesUpToItsBound(t *testing.T) {
+func TestTheBackoffDoublesUpToItsBound(t *testing.T) {
 	var got []time.Duration
-	for failures := 1; failures <= 8; failures++ {
-		got = append(got, rules.Delay(failures))
+	for n := 1; n <= 7; n++ {
+		got = append(got, rules.Delay(n))
 	}
 	s := time.Second
-	want := []time.Duration{0, 1 * s, 2 * s, 4 * s, 8 * s, 16 * s, 30 * s, 30 * s}
+	want := []time.Duration{1 * s, 2 * s, 4 * s, 8 * s, 16 * s, 30 * s, 30 * s}
 	if !reflect.DeepEqual(got, want) {
 		t.Fatalf("got %v, want %v", got, want)
 	}
@@ -220,111 +101,287 @@ func TestFirstRestartIsAtOnceThenTheWaitDoublesUpToItsBound(t *testing.T) {
 	}
 }
 
-// TestNoSequenceOfEventsBreaksThePromises plays a world of one process and four
-// timers against random events, also such that contradict that world.
-func TestNoSequenceOfEventsBreaksThePromises(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		r := Rules{
-			Policy:       rapid.SampledFrom([]Policy{Always, OnFailure, Never}).Draw(t, "policy"),
-			Initial:      time.Duration(rapid.IntRange(1, 1000).Draw(t, "initial")) * time.Millisecond,
-			Stable:       time.Minute,
-			ReadyTimeout: time.Duration(rapid.IntRange(0, 1).Draw(t, "ready timeout")) * time.Second,
-			StopTimeout:  time.Second,
-			ReadyAtOnce:  rapid.Bool().Draw(t, "ready at once"),
-			Oneshot:      rapid.Bool().Draw(t, "oneshot"),
+// climbed plays failures until the ladder is at its end and returns the rungs.
+func climbed(r Rules, failure Event, answers bool) []Rung {
+	var rungs []Rung
+	s := State{Phase: Waiting}
+	for len(rungs) < 12 && s.Phase != Failed {
+		s, _ = run(r, s, needs, spawned, failure)
+		for s.Work != Idle || s.Phase == Backoff {
+			rungs = append(rungs, s.Rung)
+			switch s.Work {
+			case SettingAside:
+				s, _ = r.Step(s, Event{Kind: SetAsideDone, OK: answers})
+			case GivingBack:
+				rungs[len(rungs)-1] = "give-back"
+				s, _ = r.Step(s, Event{Kind: GiveBackDone, OK: answers})
+			case RollingBack:
+				s, _ = r.Step(s, Event{Kind: RollBackDone, OK: answers})
+			default:
+				s, _ = r.Step(s, elapsed)
+			}
+			if s.Phase == Waiting || s.Phase == Failed {
+				break
+			}
 		}
-		r.Max = r.Initial * time.Duration(rapid.IntRange(1, 100).Draw(t, "max"))
-		w := world{t: t, rules: r, armed: map[Timer]bool{}}
-		for range rapid.IntRange(1, 60).Draw(t, "steps") {
-			w.feed(rapid.SampledFrom(Kinds()).Draw(t, "event"), rapid.Bool().Draw(t, "ok"))
-		}
-		w.endsWhenStopped()
-	})
-}
-
-type world struct {
-	t      *rapid.T
-	rules  Rules
-	state  State
-	alive  Process
-	armed  map[Timer]bool
-	killed bool
-}
-
-// feed gives one event and carries out what follows, checking each action.
-func (w *world) feed(kind Kind, ok bool) {
-	switch {
-	case kind == Spawned && w.alive == Spawning:
-		w.alive = Running
-	case kind == SpawnFailed && w.alive == Spawning, (kind == Exited || kind == Unkillable) && w.alive == Running:
-		w.alive, w.killed = Absent, false
-	}
-	for timer := range w.armed {
-		if timer.Elapsed() == kind {
-			delete(w.armed, timer)
+		if last := len(rungs) - 1; last < 0 || s.Rung != rungs[last] {
+			rungs = append(rungs, s.Rung)
 		}
 	}
-	before := w.state
-	next, actions := w.rules.Step(w.state, Event{Kind: kind, OK: ok, Reason: "why"})
-	w.state = next
-	for _, a := range actions {
-		switch a := a.(type) {
-		case Spawn:
-			if w.alive != Absent {
-				w.t.Fatalf("%+v + %v: a second process", before, kind)
-			}
-			w.alive = Spawning
-		case Signal:
-			if w.alive != Running {
-				w.t.Fatalf("%+v + %v: a signal for nobody", before, kind)
-			}
-		case Kill:
-			w.killed = true
-		case Arm:
-			if a.Timer == BackoffTimer && (a.After < min(w.rules.Initial, w.rules.Max) || a.After > w.rules.Max) {
-				w.t.Fatalf("%+v + %v: back-off of %v", before, kind, a.After)
-			}
-			if a.After <= 0 {
-				w.t.Fatalf("%+v + %v: a timer of %v", before, kind, a.After)
-			}
-			w.armed[a.Timer] = true
-		case Disarm:
-			delete(w.armed, a.Timer)
-		}
-	}
-	w.check(before, kind)
+	return rungs
 }
 
-func (w *world) check(before State, kind Kind) {
-	s := w.state
-	running := s.Phase == Starting || s.Phase == Ready || s.Phase == Stopping
-	switch {
-	case s.Process != w.alive:
-		w.t.Fatalf("%+v + %v: the machine believes %+v, the process is %v", before, kind, s, w.alive)
-	case running != (s.Process != Absent), s.Blocked && s.Phase != Waiting:
-		w.t.Fatalf("%+v + %v: %+v is impossible", before, kind, s)
-	case s.Phase == Stopping && s.Process == Running && !w.armed[StopTimer] && !w.killed:
-		w.t.Fatalf("%+v + %v: nothing will end the process", before, kind)
-	case s.Phase == Backoff && !w.armed[BackoffTimer] && kind != BackoffElapsed:
-		w.t.Fatalf("%+v + %v: nothing will end the back-off", before, kind)
+func TestTheLadderIsClimbedRungByRung(t *testing.T) {
+	for _, c := range []struct {
+		name    string
+		rules   Rules
+		failure Event
+		answers bool
+		want    []Rung
+	}{
+		{"all of it", rules, crash, true, []Rung{"restart", "backoff", "backoff", "set-aside", "give-back", "dependents", "roll-back", "give-up"}},
+		{"nothing works", rules, crash, false, []Rung{"restart", "backoff", "backoff", "set-aside", "dependents", "roll-back", "give-up"}},
+		{"corrupt state", rules, corrupt, true, []Rung{"set-aside", "give-back", "restart", "backoff", "backoff", "dependents", "roll-back", "give-up"}},
+		{"no state, nobody needs it", with(func(r *Rules) { r.Data, r.Dependents = false, false }), corrupt, false, []Rung{"restart", "backoff", "backoff", "roll-back", "give-up"}},
+		{"a short ladder", with(func(r *Rules) { r.Ladder = []Rung{RungRestart, RungGiveUp} }), crash, true, []Rung{"restart", "give-up"}},
+		{"give up only", with(func(r *Rules) { r.Ladder = []Rung{RungGiveUp} }), crash, true, []Rung{"give-up"}},
+		{"a policy that never restarts", with(func(r *Rules) { r.Policy = Never }), crash, true, []Rung{""}},
+	} {
+		if got := climbed(c.rules, c.failure, c.answers); !reflect.DeepEqual(got, c.want) {
+			t.Errorf("%s:\ngot  %q\nwant %q", c.name, got, c.want)
+		}
 	}
 }
 
-// endsWhenStopped asks the service to stop and lets the world react only as it
-// must: the process ignores its signal, timers run out, a kill works.
-func (w *world) endsWhenStopped() {
-	w.feed(StopRequested, false)
-	for range 4 {
-		switch {
-		case w.alive == Spawning:
-			w.feed(Spawned, false)
-		case w.alive == Running && w.killed:
-			w.feed(Exited, false)
-		case w.alive == Running && w.armed[StopTimer]:
-			w.feed(StopTimeout, false)
+func TestALadderWithoutGivingUpTriesForEver(t *testing.T) {
+	r := with(func(r *Rules) { r.Ladder = []Rung{RungRestart, RungBackoff} })
+	s := State{Phase: Waiting}
+	var last Action
+	for range 50 {
+		var actions []Action
+		s, actions = run(r, s, needs, spawned, crash)
+		if s.Phase == Backoff {
+			last = actions[len(actions)-1]
+			s, _ = r.Step(s, elapsed)
 		}
 	}
-	if w.state.Phase != Defined || w.alive != Absent {
-		w.t.Fatalf("it did not end: %+v", w.state)
+	if s.Phase != Waiting || last != (Arm{BackoffTimer, r.Max}) {
+		t.Errorf("%+v, %+v", s, last)
+	}
+}
+
+func TestBeingStableForgetsTheFailures(t *testing.T) {
+	s, _ := run(rules, State{Phase: Waiting}, append(life(crash), needs, spawned, ready)...)
+	if s.Failures != 1 || s.Rung != RungRestart || s.Class != ClassSignal {
+		t.Errorf("before: %+v", s)
+	}
+	s, _ = rules.Step(s, stable)
+	if want := (State{Phase: Ready, Process: Running, Restarts: 1}); s != want {
+		t.Errorf("got %+v, want %+v", s, want)
+	}
+}
+
+func TestACorruptStateIsSetAsideAtOnceAndStaysThereWhenThatHelped(t *testing.T) {
+	s, actions := run(rules, State{Phase: Waiting}, needs, spawned, corrupt)
+	if s.Work != SettingAside || actions[len(actions)-1] != (SetAside{}) {
+		t.Fatalf("%+v %+v", s, actions)
+	}
+	s, actions = run(rules, s, Event{Kind: SetAsideDone, OK: true}, needs, spawned, ready)
+	if s.Aside || s.Failures != 0 || actions[len(actions)-1] != (Keep{}) {
+		t.Fatalf("ready did not prove it: %+v %+v", s, actions)
+	}
+	s, _ = run(rules, s, crash) // something else: not the state's fault
+	if s.Phase != Waiting || s.Rung != RungRestart {
+		t.Errorf("after another failure: %+v", s)
+	}
+	s, _ = run(rules, s, needs, spawned, corrupt)
+	if s.Work != Idle || s.Rung == RungSetAside {
+		t.Errorf("set aside twice in a row: %+v", s)
+	}
+}
+
+func TestAStateThatWasNotTheCauseIsGivenBackBeforeTheNextRung(t *testing.T) {
+	s, _ := run(rules, State{Phase: Waiting}, needs, spawned, corrupt, Event{Kind: SetAsideDone, OK: true}, needs, spawned)
+	s, actions := rules.Step(s, crash)
+	if s.Work != GivingBack || actions[len(actions)-1] != (GiveBack{}) {
+		t.Fatalf("%+v %+v", s, actions)
+	}
+	if got, actions := rules.Step(s, needs); got != s || actions != nil {
+		t.Errorf("it goes on while the state is moved: %+v", got)
+	}
+	s, actions = rules.Step(s, Event{Kind: GiveBackDone, OK: true})
+	if s.Aside || s.Phase != Waiting || s.Rung != RungRestart {
+		t.Errorf("%+v %+v", s, actions)
+	}
+}
+
+func TestNoProcessIsMadeWhileTheStateIsMoved(t *testing.T) {
+	s, _ := run(rules, State{Phase: Waiting}, needs, spawned, corrupt, Event{Kind: StopRequested}, Event{Kind: StartRequested})
+	if s.Phase != Waiting || s.Work != SettingAside {
+		t.Fatalf("%+v", s)
+	}
+	if got, actions := rules.Step(s, needs); got != s || len(actions) > 0 {
+		t.Fatalf("%+v %+v", got, actions)
+	}
+	s, actions := run(rules, s, Event{Kind: SetAsideDone, OK: true}, needs)
+	if s.Phase != Starting || !s.Aside || actions[0] != (Spawn{}) {
+		t.Errorf("%+v %+v", s, actions)
+	}
+}
+
+func TestANewVersionIsKeptAfterItsProbationAndTakenBackAtAFailure(t *testing.T) {
+	r := with(func(r *Rules) { r.Probation = time.Minute })
+	serving := State{Phase: Ready, Process: Running}
+	s, _ := run(r, serving, Event{Kind: UpdateRequested, Reason: "updated"}, Event{Kind: Exited}, needs, spawned)
+	s, actions := r.Step(s, ready)
+	if !s.Probation || actions[len(actions)-1] != (Arm{ProbationTimer, time.Minute}) {
+		t.Fatalf("%+v %+v", s, actions)
+	}
+	passed, actions := r.Step(s, Event{Kind: ProbationElapsed})
+	if passed.Probation || actions[0] != (Commit{}) {
+		t.Errorf("%+v %+v", passed, actions)
+	}
+	s, actions = r.Step(s, crash)
+	if s.Work != RollingBack || s.Class != ClassBadUpdate || actions[len(actions)-1] != (RollBack{}) {
+		t.Fatalf("%+v %+v", s, actions)
+	}
+	back, _ := r.Step(s, Event{Kind: RollBackDone, OK: true, Reason: "rolled back"})
+	if back.Probation || back.Phase != Waiting || back.Failures != 0 || back.Rung != RungRollBack {
+		t.Errorf("%+v", back)
+	}
+	stuck, _ := r.Step(s, Event{Kind: RollBackDone, Reason: "no version"})
+	if stuck.Phase != Waiting || stuck.Rung != RungRestart {
+		t.Errorf("without a version before the ladder goes on: %+v", stuck)
+	}
+}
+
+func TestAProbeDecidesWhetherAServiceThatSaysSoIsReady(t *testing.T) {
+	r := with(probed)
+	s, actions := run(r, State{Phase: Waiting}, needs, spawned, ready)
+	if s.Phase != Starting || actions[0] != (Probe{}) {
+		t.Fatalf("%+v %+v", s, actions)
+	}
+	if got, _ := r.Step(s, Event{Kind: ProbePassed}); got.Phase != Ready {
+		t.Errorf("%+v", got)
+	}
+	failed := Event{Kind: ProbeFailed, Reason: "no answer"}
+	s, actions = r.Step(s, failed)
+	if s.Phase != Starting || actions[0] != (Arm{ProbeTimer, probeAgain}) {
+		t.Fatalf("one failure is not enough: %+v %+v", s, actions)
+	}
+	s, actions = run(r, s, Event{Kind: ProbeDue}, failed)
+	if s.Phase != Stopping || s.Class != ClassFalseReady || actions[0] != (Kill{}) {
+		t.Errorf("%+v %+v", s, actions)
+	}
+}
+
+func TestAServiceThatSaysNothingIsReadyWhenItsProbePasses(t *testing.T) {
+	r := with(probed, func(r *Rules) { r.ReadyAtOnce = true })
+	s, _ := run(r, State{Phase: Waiting}, needs, spawned)
+	for range 10 {
+		s, _ = run(r, s, Event{Kind: ProbeFailed}, Event{Kind: ProbeDue})
+	}
+	if s.Phase != Starting {
+		t.Fatalf("%+v", s)
+	}
+	if s, _ = r.Step(s, Event{Kind: ProbePassed}); s.Phase != Ready {
+		t.Errorf("%+v", s)
+	}
+}
+
+func TestAComplaintHasTheServiceLookedAtAtOnce(t *testing.T) {
+	r := with(probed)
+	s, actions := r.Step(State{Phase: Ready, Process: Running}, Event{Kind: Complaint})
+	if actions[0] != (Probe{}) {
+		t.Fatalf("%+v", actions)
+	}
+	s, _ = run(r, s, Event{Kind: ProbeFailed, Reason: "silence"}, Event{Kind: ProbeDue}, Event{Kind: ProbeFailed, Reason: "silence"})
+	if s.Phase != Stopping || s.Class != ClassComplaint {
+		t.Errorf("%+v", s)
+	}
+}
+
+func TestADefectIsEndedAtOnceAndCountedOnce(t *testing.T) {
+	s, actions := rules.Step(State{Phase: Degraded, Process: Running}, Event{Kind: Defect, Class: ClassHang, Reason: "no heart-beat"})
+	if s.Phase != Stopping || s.Next != Retry || actions[0] != (Kill{}) || actions[1] != (Failure{ClassHang, "no heart-beat"}) {
+		t.Fatalf("%+v %+v", s, actions)
+	}
+	s, actions = rules.Step(s, crash)
+	if s.Phase != Waiting || s.Failures != 1 || s.Class != ClassHang || len(actions) != 1 {
+		t.Errorf("%+v %+v", s, actions)
+	}
+}
+
+func TestAServiceWorksInPartUntilItSaysOtherwise(t *testing.T) {
+	part := Event{Kind: BecameDegraded, Reason: "no model"}
+	s, _ := run(rules, State{Phase: Waiting}, needs, spawned, part, ready)
+	if s.Phase != Degraded || s.Reason != "no model" || !rules.Serves(s) {
+		t.Fatalf("%+v", s)
+	}
+	s, _ = run(rules, s, Event{Kind: NeedLost, Reason: "bus is backoff"}, Event{Kind: NeedsReady})
+	if s.Reason != "no model" {
+		t.Errorf("%+v", s)
+	}
+	if s, _ = rules.Step(s, Event{Kind: Recovered}); s.Phase != Ready || s.Reason != "" {
+		t.Errorf("%+v", s)
+	}
+}
+
+func TestThePolicyProgramIsAskedFirstAndCannotLoopWithoutPause(t *testing.T) {
+	r := with(func(r *Rules) { r.AskPolicy = true })
+	answer := func(s State, a Advice, after time.Duration) (State, []Action) {
+		return r.Step(s, Event{Kind: PolicyAnswered, Advice: a, After: after})
+	}
+	s, actions := run(r, State{Phase: Waiting}, life(crash)...)
+	if s.Work != AskingPolicy || actions[len(actions)-1] != (AskPolicy{}) {
+		t.Fatalf("%+v %+v", s, actions)
+	}
+	if got, _ := answer(s, AdviceGiveUp, 0); got.Phase != Failed || got.Rung != RungGiveUp {
+		t.Errorf("%+v", got)
+	}
+	if got, actions := answer(s, AdviceWait, time.Hour); got.Phase != Backoff || actions[0] != (Arm{BackoffTimer, time.Hour}) {
+		t.Errorf("%+v %+v", got, actions)
+	}
+	if got, _ := answer(s, AdviceLadder, 0); got.Phase != Waiting || got.Rung != RungRestart {
+		t.Errorf("%+v", got)
+	}
+	for range 3 {
+		if s, _ = answer(s, AdviceRestart, 0); s.Phase != Waiting {
+			t.Fatalf("%+v", s)
+		}
+		s, _ = run(r, s, life(crash)...)
+	}
+	if s, _ = answer(s, AdviceRestart, 0); s.Phase != Backoff {
+		t.Errorf("the fourth start in a row is not paused: %+v", s)
+	}
+}
+
+func TestSnapshotsAreOfServicesThatAreWell(t *testing.T) {
+	r := with(func(r *Rules) { r.Snapshot = time.Hour })
+	if _, actions := r.Step(State{Phase: Ready, Process: Running}, stable); actions[0] != (Snapshot{}) || actions[1] != (Arm{SnapshotTimer, time.Hour}) {
+		t.Errorf("%+v", actions)
+	}
+	for name, s := range map[string]State{"degraded": {Phase: Degraded, Process: Running}, "doubtful": {Phase: Ready, Process: Running, Doubts: 1}} {
+		if _, actions := r.Step(s, Event{Kind: SnapshotDue}); len(actions) != 1 || actions[0] != (Arm{SnapshotTimer, time.Hour}) {
+			t.Errorf("%s: %+v", name, actions)
+		}
+	}
+}
+
+func TestACycleStartsAOneshotAgain(t *testing.T) {
+	r := with(func(r *Rules) { r.Oneshot, r.Cycle, r.Policy = true, time.Hour, OnFailure })
+	ok := Event{Kind: Exited, OK: true, Reason: "exited with status 0"}
+	s, actions := run(r, State{Phase: Waiting}, needs)
+	if actions[1] != (Arm{CycleTimer, time.Hour}) {
+		t.Fatalf("%+v", actions)
+	}
+	if got, _ := run(r, s, spawned, ok, Event{Kind: CycleElapsed}); got.Phase != Waiting {
+		t.Errorf("after it is done: %+v", got)
+	}
+	if got, _ := run(r, s, spawned, Event{Kind: CycleElapsed}, ok); got.Phase != Waiting {
+		t.Errorf("when it took too long: %+v", got)
+	}
+	if got, actions := run(r, s, spawned, ok, Event{Kind: StopRequested}, Event{Kind: CycleElapsed}); got.Phase != Defined || len(actions) > 0 {
+		t.Errorf("after a person stopped it: %+v", got)
 	}
 }

@@ -8,6 +8,8 @@ import (
 	"io"
 	"slices"
 	"sync"
+
+	"runa/init/contain"
 )
 
 // ErrNoLog is returned for a service that has no log.
@@ -96,7 +98,9 @@ func (s *Set) followAll(ctx context.Context, starts map[*Ring]uint64, added <-ch
 	var group sync.WaitGroup
 	defer group.Wait()
 	follow := func(ring *Ring, from uint64) {
-		group.Go(func() {
+		group.Add(1)
+		contain.Go("follow a log", func() {
+			defer group.Done()
 			err := ring.followFrom(ctx, from, func(line Line) error {
 				mu.Lock()
 				defer mu.Unlock()

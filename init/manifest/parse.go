@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"runa/services/hint"
 
@@ -16,13 +17,22 @@ import (
 	"github.com/goccy/go-yaml/token"
 )
 
-// MaxBytes is the largest manifest that is read.
-const MaxBytes = 64 << 10
+// MaxBytes is the largest manifest that is read, and maxDepth how deep its lists
+// and mappings may stand in each other: the YAML library takes minutes for a few
+// thousand open brackets.
+const (
+	MaxBytes = 16 << 10
+	maxDepth = 16
+)
 
-// parser walks one manifest's syntax tree and gathers everything wrong in it.
+// maxMistakes is how many mistakes of one manifest are told.
+const maxMistakes = 20
+
+// parser walks one manifest's syntax tree and gathers what is wrong in it.
 type parser struct {
 	file string
 	errs []positioned
+	more int // mistakes that are not in errs
 }
 
 type positioned struct {
@@ -32,7 +42,8 @@ type positioned struct {
 
 // Parse reads one manifest. file names it in messages, and the file's name
 // without ".yaml" is the service's name. The error joins one line per mistake,
-// "file:line:column: what", in the order of the file, each with a hint.
+// "file:line:column: what", in the order of the file, each with a hint; of very
+// many the first are told and the rest counted.
 func Parse(file string, data []byte) (Service, error) {
 	p := &parser{file: file}
 	service := Defaults(strings.TrimSuffix(filepath.Base(file), ".yaml"))
@@ -52,12 +63,21 @@ func (p *parser) finish(body ast.Node, s *Service) {
 	if m, ok := body.(*ast.MappingNode); ok && value(m, "exec") == nil {
 		p.fail(body, "add a line such as exec: /bin/"+s.Name, "exec is missing")
 	}
-	if !s.Oneshot {
-		return
-	}
 	m, ok := body.(*ast.MappingNode)
 	if !ok {
 		return
+	}
+	if s.Snapshot.Every > 0 && !s.Data {
+		p.fail(value(m, "snapshot"), "add data: true, or leave snapshot out", "snapshot: it has no data folder to copy")
+	}
+	if !s.Oneshot {
+		if s.Cycle > 0 {
+			p.fail(value(m, "cycle"), "add oneshot: true, or leave cycle out", "cycle: only a oneshot can be started again and again")
+		}
+		return
+	}
+	if s.Probe.By != ProbeNone {
+		p.fail(value(m, "probe"), "leave probe out", "a oneshot can't be probed: it has done its work when it has ended")
 	}
 	ready, _ := value(m, "ready").(*ast.MappingNode)
 	if ready == nil || value(ready, "timeout") == nil {
@@ -82,6 +102,14 @@ func (p *parser) tree(data []byte) (body ast.Node) {
 	}()
 	if len(data) > MaxBytes {
 		p.failAt(1, 1, "", "the manifest has %d bytes, at most %d are read", len(data), MaxBytes)
+		return nil
+	}
+	if !utf8.Valid(data) {
+		p.failAt(1, 1, "", "this is not text in UTF-8")
+		return nil
+	}
+	if line := tooDeep(data); line > 0 {
+		p.failAt(line, 1, "", "lists and mappings stand in each other more than %d deep", maxDepth)
 		return nil
 	}
 	file, err := yamlparser.ParseBytes(data, 0, yamlparser.AllowDuplicateMapKey())
@@ -161,6 +189,10 @@ func (p *parser) fail(n ast.Node, advice, format string, args ...any) {
 }
 
 func (p *parser) failAt(line, column int, advice, format string, args ...any) {
+	if len(p.errs) == maxMistakes {
+		p.more++
+		return
+	}
 	err := fmt.Errorf("%s:%d:%d: %s", p.file, line, column, fmt.Sprintf(format, args...))
 	if advice != "" {
 		err = hint.New(err, "%s", advice)
@@ -175,6 +207,9 @@ func (p *parser) err() error {
 	var errs []error
 	for _, e := range p.errs {
 		errs = append(errs, e.err)
+	}
+	if p.more > 0 {
+		errs = append(errs, fmt.Errorf("%s:%d:1: and %d more mistakes", p.file, p.errs[len(p.errs)-1].line, p.more))
 	}
 	return errors.Join(errs...)
 }

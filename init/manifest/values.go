@@ -14,8 +14,15 @@ import (
 	"runa/services/splinter"
 )
 
-// longest is the longest duration a manifest may give: more is a slip.
-const longest = 24 * time.Hour
+// longest is the longest duration a manifest may give: more is a slip. What is
+// repeated has a shortest, so that looking after a service costs next to nothing.
+const (
+	longest          = 24 * time.Hour
+	shortestBeat     = 50 * time.Millisecond
+	shortestProbe    = 50 * time.Millisecond
+	shortestSnapshot = 100 * time.Millisecond
+	shortestCycle    = 100 * time.Millisecond
+)
 
 // scalar returns a plain value as it was written. Anchors, aliases, tags and
 // null are refused: a manifest says each thing once, plainly.
@@ -182,7 +189,10 @@ func choice[T ~string](p *parser, n ast.Node, to *T, allowed ...T) {
 	*to = T(s)
 }
 
-func (p *parser) duration(n ast.Node, to *time.Duration) {
+func (p *parser) duration(n ast.Node, to *time.Duration) { p.durationFrom(n, to, 0) }
+
+// durationFrom reads a duration of at least shortest, and more than nothing.
+func (p *parser) durationFrom(n ast.Node, to *time.Duration, shortest time.Duration) {
 	s, ok := p.scalar(n, "a duration")
 	if !ok {
 		return
@@ -196,8 +206,8 @@ func (p *parser) duration(n ast.Node, to *time.Duration) {
 		p.fail(n, "write a number with ms, s, m or h, such as 30s", "%q is not a duration", s)
 		return
 	}
-	if d <= 0 || d > longest {
-		p.fail(n, "", "the duration %s is not between 0 and %v", s, longest)
+	if d <= 0 || d < shortest || d > longest {
+		p.fail(n, "", "the duration %s is not between %v and %v", s, shortest, longest)
 		return
 	}
 	*to = d

@@ -12,6 +12,8 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 	"golang.org/x/sys/unix"
+
+	"runa/init/contain"
 )
 
 // signals are those that ask PID 1 for something. The kernel sends SIGINT for
@@ -41,7 +43,7 @@ func Listen(ctx context.Context, input string, log hclog.Logger) <-chan Request 
 	for s := range signals {
 		signal.Notify(caught, s)
 	}
-	go func() {
+	contain.Go("listen for signals", func() {
 		defer signal.Stop(caught)
 		for {
 			select {
@@ -51,11 +53,13 @@ func Listen(ctx context.Context, input string, log hclog.Logger) <-chan Request 
 				return
 			}
 		}
-	}()
+	})
 	buttons := powerButtons(input)
 	for _, b := range buttons {
 		context.AfterFunc(ctx, func() { b.Close() })
-		go watchButton(b, func() { send(Request{Off, "the power button was pressed"}) })
+		contain.Go("watch a power button", func() {
+			watchButton(b, func() { send(Request{Off, "the power button was pressed"}) })
+		})
 	}
 	log.Info("listening for the end", "power_buttons", len(buttons))
 	return requests

@@ -9,6 +9,8 @@ import (
 	"fmt"
 	"io"
 	"time"
+
+	"runa/init/contain"
 )
 
 // Action is how the machine shall end.
@@ -77,14 +79,9 @@ func bounded(d time.Duration, step func(context.Context) error, failed func(erro
 	ctx, cancel := context.WithTimeout(context.Background(), d)
 	defer cancel()
 	done := make(chan error, 1)
-	go func() {
-		defer func() {
-			if p := recover(); p != nil {
-				done <- fmt.Errorf("a defect in gilgul: %v", p)
-			}
-		}()
-		done <- step(ctx)
-	}()
+	contain.Go("end the machine", func() {
+		done <- contain.Call("end the machine", func() error { return step(ctx) })
+	})
 	select {
 	case err := <-done:
 		if err != nil {

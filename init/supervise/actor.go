@@ -6,13 +6,14 @@ import (
 	"fmt"
 	"time"
 
+	"runa/init/contain"
 	"runa/init/lifecycle"
 	"runa/init/manifest"
 )
 
 // Everything in this file runs in Run's goroutine.
 
-// feed gives a service an event, does what follows and tells about the change.
+// feed gives a service an event, does what follows and notes the change.
 func (s *Supervisor) feed(one *service, event lifecycle.Event) {
 	before := one.state
 	next, actions := one.rules.Step(before, event)
@@ -33,6 +34,7 @@ func (s *Supervisor) feed(one *service, event lifecycle.Event) {
 	for _, action := range actions {
 		s.act(one, action)
 	}
+	s.followStory(one, before)
 }
 
 func (s *Supervisor) act(one *service, action lifecycle.Action) {
@@ -50,6 +52,12 @@ func (s *Supervisor) act(one *service, action lifecycle.Action) {
 			cancel()
 			delete(one.timers, a.Timer)
 		}
+	case lifecycle.Failure:
+		s.failure(one, a)
+	case lifecycle.RestartDependents:
+		s.restartDependents(one)
+	default:
+		s.ask(one, action)
 	}
 }
 
@@ -79,6 +87,7 @@ func (s *Supervisor) arm(one *service, a lifecycle.Arm) {
 // not heard.
 func (s *Supervisor) spawn(one *service) {
 	one.life++
+	one.clearing = false
 	life := one.life
 	report := func(r Report) {
 		s.post(func() {
@@ -88,20 +97,26 @@ func (s *Supervisor) spawn(one *service) {
 		})
 	}
 	if err := s.prepareBus(one); err != nil {
-		go report(Report{Event: lifecycle.Event{Kind: lifecycle.SpawnFailed, Reason: "not started: " + err.Error()}})
+		contain.Go("report that a service has no bus", func() {
+			report(Report{Event: lifecycle.Event{Kind: lifecycle.SpawnFailed, Reason: "not started: " + err.Error()}})
+		})
 		return
 	}
 	s.options.System.Spawn(one.Service, report)
 }
 
 func (s *Supervisor) report(one *service, r Report) {
-	one.leftover = r.Kind == lifecycle.Unkillable
-	if r.Kind == lifecycle.Spawned {
+	switch r.Kind {
+	case lifecycle.Complaint:
+		s.complained(one, r.About, r.Reason)
+		return
+	case lifecycle.Spawned:
 		one.pid = r.PID
 		if one.Ready.By == manifest.ByBus {
 			s.waitForBus(one)
 		}
 	}
+	one.leftover = r.Kind == lifecycle.Unkillable
 	s.feed(one, r.Event)
 }
 
@@ -126,7 +141,7 @@ func (s *Supervisor) waitForBus(one *service) {
 	ctx, cancel := context.WithCancel(s.context)
 	one.cancelBus = cancel
 	life := one.life
-	go func() {
+	contain.Go("wait for a service on the bus", func() {
 		err := s.options.WaitBusKey(ctx, BusKey(one.Name))
 		s.post(func() {
 			switch {
@@ -137,147 +152,72 @@ func (s *Supervisor) waitForBus(one *service) {
 				s.feed(one, lifecycle.Event{Kind: lifecycle.BecameReady})
 			}
 		})
-	}()
+	})
 }
 
+// failure counts a failure and remembers it for who asks why.
+func (s *Supervisor) failure(one *service, f lifecycle.Failure) {
+	s.faults[f.Class]++
+	one.story.fail(s.options.System.Now(), f)
+	failures := one.state.Failures
+	s.later(func() {
+		s.options.Log.Warn("a failure of a service", "service", one.Name, "class", string(f.Class), "reason", f.Reason, "failures", failures)
+	})
+}
+
+// restartDependents clears the way for a service that keeps failing: what needs
+// it ends first, and starts again when it is ready.
+func (s *Supervisor) restartDependents(one *service) {
+	one.clearing = true
+	for _, other := range s.dependents(one) {
+		s.feed(other, lifecycle.Event{Kind: lifecycle.RestartRequested, Reason: one.Name + ", which it needs, keeps failing"})
+	}
+}
+
+// dependents are the services that need one and have a process.
+func (s *Supervisor) dependents(one *service) []*service {
+	var all []*service
+	for _, other := range s.order {
+		for _, need := range other.Needs {
+			if need == one.Name && other.state.Process != lifecycle.Absent {
+				all = append(all, other)
+			}
+		}
+	}
+	return all
+}
+
+// tell notes a change; it is told when the step is over.
 func (s *Supervisor) tell(one *service) {
 	change := Change{
 		Time: s.options.System.Now(), Service: one.Name, State: one.state.Phase.String(),
-		Reason: one.state.Reason, PID: one.pid, Restarts: one.state.Restarts,
+		Reason: one.state.Reason, Class: string(one.state.Class), Rung: string(one.state.Rung),
+		PID: one.pid, Restarts: one.state.Restarts, Version: one.version,
 	}
-	s.options.Log.Info("service "+change.State, "service", change.Service, "reason", change.Reason, "pid", change.PID, "restarts", change.Restarts)
+	one.story.add(change)
+	s.later(func() { s.announceChange(change) })
+}
+
+// later has something logged or told when the step is over, so that a service's
+// next life does not wait for it.
+func (s *Supervisor) later(f func()) { s.untold = append(s.untold, f) }
+
+func (s *Supervisor) tellAll() {
+	for _, f := range s.untold {
+		f()
+	}
+	clear(s.untold)
+	s.untold = s.untold[:0]
+}
+
+// announceChange hands a change to the log and to all who listen.
+func (s *Supervisor) announceChange(change Change) {
+	words := []any{"service", change.Service, "reason", change.Reason, "pid", change.PID, "restarts", change.Restarts}
+	for _, extra := range [...][2]string{{"class", change.Class}, {"rung", change.Rung}, {"version", change.Version}} {
+		if extra[1] != "" {
+			words = append(words, extra[0], extra[1])
+		}
+	}
+	s.options.Log.Info("service "+change.State, words...)
 	s.changes.publish(change)
-}
-
-// settle lets services follow what changed around them until nothing does.
-func (s *Supervisor) settle() {
-	for changed := true; changed; {
-		changed = false
-		for _, one := range s.order {
-			before := one.state
-			if s.shutting {
-				s.settleDown(one)
-			} else {
-				s.settleUp(one)
-			}
-			changed = changed || one.state != before
-		}
-	}
-	s.announce()
-}
-
-// settleUp starts what can start and says what waits for what.
-func (s *Supervisor) settleUp(one *service) {
-	switch one.state.Phase {
-	case lifecycle.Waiting:
-		if obstacle := s.obstacle(one); obstacle != "" {
-			s.feed(one, lifecycle.Event{Kind: lifecycle.NeedLost, Reason: "waiting for " + obstacle})
-			return
-		}
-		s.feed(one, lifecycle.Event{Kind: lifecycle.NeedsReady})
-	case lifecycle.Ready:
-		if lost := s.lost(one); lost != "" {
-			s.feed(one, lifecycle.Event{Kind: lifecycle.NeedLost, Reason: lost + ", which it needs"})
-		} else if one.state.Reason != "" {
-			s.feed(one, lifecycle.Event{Kind: lifecycle.NeedsReady})
-		}
-	}
-}
-
-// lost tells which need of a service is not ready, as "splinter is backoff".
-func (s *Supervisor) lost(one *service) string {
-	for _, need := range one.Needs {
-		if n := s.byName[need]; !n.rules.Serves(n.state) {
-			return fmt.Sprintf("%s is %v", need, n.state.Phase)
-		}
-	}
-	return ""
-}
-
-// obstacle tells what keeps a waiting service from starting.
-func (s *Supervisor) obstacle(one *service) string {
-	if one.Data && !s.data.known {
-		return "/data"
-	}
-	if one.Data && s.data.err != nil {
-		return "/data: " + s.data.err.Error()
-	}
-	for _, need := range one.Needs {
-		if n := s.byName[need]; !n.rules.Serves(n.state) {
-			return fmt.Sprintf("%s (%v)", need, n.state.Phase)
-		}
-	}
-	for _, want := range one.Wants {
-		if w, there := s.byName[want]; there && s.coming(w) {
-			return fmt.Sprintf("%s (%v), which it wants first", want, w.state.Phase)
-		}
-	}
-	return ""
-}
-
-// coming says whether a service is on its way to being ready, so that waiting
-// for it makes sense. Needs and wants have no circles, so this ends.
-func (s *Supervisor) coming(one *service) bool {
-	switch one.state.Phase {
-	case lifecycle.Starting:
-		return true
-	case lifecycle.Waiting:
-		if one.Data && s.data.err != nil {
-			return false
-		}
-		for _, need := range one.Needs {
-			if n := s.byName[need]; !n.rules.Serves(n.state) && !s.coming(n) {
-				return false
-			}
-		}
-		return true
-	}
-	return false
-}
-
-// settleDown asks a service to end when nothing that depends on it runs.
-func (s *Supervisor) settleDown(one *service) {
-	if one.atRest() || one.state.Phase == lifecycle.Stopping && one.state.Next == lifecycle.Rest {
-		return
-	}
-	for _, other := range s.order {
-		if !other.atRest() && other.dependsOn(one.Name) {
-			return
-		}
-	}
-	s.feed(one, lifecycle.Event{Kind: lifecycle.StopRequested})
-}
-
-func (one *service) atRest() bool {
-	switch one.state.Phase {
-	case lifecycle.Defined, lifecycle.Failed, lifecycle.Done:
-		return true
-	}
-	return false
-}
-
-func (one *service) dependsOn(name string) bool {
-	for _, list := range [][]string{one.Needs, one.Wants} {
-		for _, other := range list {
-			if other == name {
-				return true
-			}
-		}
-	}
-	return false
-}
-
-// announce closes the channels others wait on.
-func (s *Supervisor) announce() {
-	up, rest := true, s.shutting
-	for _, one := range s.order {
-		up = up && (one.state.Phase == lifecycle.Ready || one.state.Phase == lifecycle.Done)
-		rest = rest && one.atRest()
-	}
-	if up {
-		s.up.Do(func() { close(s.allUp) })
-	}
-	if rest {
-		s.rest.Do(func() { close(s.atRest) })
-	}
 }

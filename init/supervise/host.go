@@ -1,20 +1,22 @@
 package supervise
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
+	"path/filepath"
 	"sync"
 	"syscall"
 	"time"
 
+	"github.com/hashicorp/go-hclog"
+
 	"runa/init/confine"
-	"runa/init/lifecycle"
+	"runa/init/contain"
 	"runa/init/logring"
-	"runa/init/manifest"
+	"runa/init/snapshot"
+	"runa/init/version"
 )
 
 // Host is the real System: Linux processes, made by package confine.
@@ -22,11 +24,14 @@ type Host struct {
 	Launcher *confine.Launcher
 	Reaper   *Reaper
 	Logs     *logring.Set
+	Log      hclog.Logger // nil: no log
 	// Slice is the cgroup of all services; nil (no cgroups) makes Kill end
-	// only the service's process group.
+	// only what belongs to the service's own pid namespace or process group.
 	Slice *confine.Slice
 	// DataRoot holds the services' own folders, such as /data.
 	DataRoot string
+	// BusFolder is made visible to every service, such as /run/runa; "": none.
+	BusFolder string
 	// Env is given to every service, such as RUNA_BUS.
 	Env map[string]string
 	// User looks a user's uid up (manifest.SystemUser).
@@ -34,154 +39,99 @@ type Host struct {
 	// BeforeReady, if it is not nil, is called when a service has said that it is
 	// ready and returns before that counts, so before those that need it start.
 	BeforeReady func(service string)
+	// Bus is where heart-beats are read and pings sent; nil: there is none.
+	Bus Bus
+	// Snapshots and Versions are the stores on /data; nil: not there, or not yet
+	// (SetState).
+	Snapshots *snapshot.Store
+	Versions  *version.Store
 
-	mu    sync.Mutex
-	lives map[string]*life
+	mu         sync.Mutex
+	lives      map[string]*life
+	reserve    reserve
+	background sync.WaitGroup // what may take its time
+}
+
+// Bus is what the host needs of the bus. Its methods may be called from any
+// goroutine.
+type Bus interface {
+	// Heartbeat returns how often the service has said that it lives; known is
+	// false if there is no bus now, or it has said nothing since it was forgotten.
+	Heartbeat(service string) (count uint64, known bool)
+	// Forget makes what an earlier life of the service said worthless.
+	Forget(service string)
+	// Ping asks the service under its own name whether it does its work.
+	Ping(ctx context.Context, service string) error
+	// SelfTest sets a key and reads it again.
+	SelfTest(ctx context.Context) error
+	// Here says whether there is a bus now on which a service could be heard.
+	Here() bool
 }
 
 // How long the kernel may take to end what is killed, and how long a pipe may
 // stay open after that.
 const (
-	killPatience = 10 * time.Second
+	killPatience = 30 * time.Second
 	pipePatience = time.Second
 )
-
-// life is one process of a service, from fork until all of it is gone.
-type life struct {
-	pid     int
-	exit    <-chan syscall.WaitStatus
-	cgroup  *confine.Cgroup // nil without cgroups
-	started time.Time
-	pipes   pipes
-	copying sync.WaitGroup
-}
-
-// pipes are gilgul's ends of what a service writes.
-type pipes struct{ stdout, stderr, notify *os.File }
 
 // Now is the time.
 func (h *Host) Now() time.Time { return time.Now() }
 
 // After calls f when d is over.
 func (h *Host) After(d time.Duration, f func()) func() {
-	timer := time.AfterFunc(d, f)
+	timer := time.AfterFunc(d, func() {
+		_ = contain.Call("a timer of a service", func() error { f(); return nil })
+	})
 	return func() { timer.Stop() }
 }
 
-// Spawn makes a process and reports on it until all of it is gone.
-func (h *Host) Spawn(s manifest.Service, report func(Report)) {
-	go func() {
-		l, err := h.start(s)
-		if err != nil {
-			report(Report{Event: lifecycle.Event{Kind: lifecycle.SpawnFailed, Reason: "not started: " + err.Error()}})
-			return
-		}
-		report(Report{Event: lifecycle.Event{Kind: lifecycle.Spawned}, PID: l.pid})
-		l.copying.Go(func() {
-			readNotify(l.pipes.notify, func() {
-				if s.Ready.By == manifest.ByNotify {
-					if h.BeforeReady != nil {
-						h.BeforeReady(s.Name)
-					}
-					report(Report{Event: lifecycle.Event{Kind: lifecycle.BecameReady}})
-				}
-			})
-		})
-		report(Report{Event: h.finish(s, l)})
-	}()
-}
-
-func (h *Host) start(s manifest.Service) (*life, error) {
-	uid, err := h.User(s.User)
-	if err != nil {
-		return nil, err
-	}
-	home := "/"
-	if s.Data {
-		if home, err = confine.DataFolder(h.DataRoot, s.Name, uid); err != nil {
-			return nil, err
-		}
-	}
-	l := &life{}
-	if h.Slice != nil {
-		ctx, cancel := context.WithTimeout(context.Background(), killPatience)
-		defer cancel()
-		if l.cgroup, err = h.Slice.New(ctx, s.Name, s.Limits); err != nil {
-			return nil, err
-		}
-	}
-	if err := h.launch(s, l, uid, home); err != nil {
-		if l.cgroup != nil {
-			err = errors.Join(err, l.cgroup.End(context.Background()))
-		}
-		return nil, err
-	}
+// SetState gives the host the stores of states and versions, once /data is there.
+func (h *Host) SetState(snapshots *snapshot.Store, versions *version.Store) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.lives == nil {
-		h.lives = map[string]*life{}
-	}
-	h.lives[s.Name] = l
-	return l, nil
+	h.Snapshots, h.Versions = snapshots, versions
 }
 
-// launch makes the process with its pipes and begins to keep what it writes.
-func (h *Host) launch(s manifest.Service, l *life, uid uint32, home string) error {
-	theirs, err := l.pipes.open()
-	if err != nil {
-		return err
+func (h *Host) state() (*snapshot.Store, *version.Store) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.Snapshots, h.Versions
+}
+
+func (h *Host) log() hclog.Logger {
+	if h.Log == nil {
+		return hclog.NewNullLogger()
 	}
-	defer theirs.close()
-	l.started = h.Now()
-	l.pid, l.exit, err = h.Reaper.Start(func() (int, error) {
-		return h.Launcher.Start(confine.Spec{
-			Exec: s.Exec, Args: s.Args, Env: confine.Environment(s, home, h.Env), Dir: home, UID: uid,
-			Limits: s.Limits, Cgroup: l.cgroup,
-			Stdout: theirs.stdout, Stderr: theirs.stderr, Notify: theirs.notify,
-		})
+	return h.Log
+}
+
+// folder is where a service keeps its data.
+func (h *Host) folder(service string) string { return filepath.Join(h.DataRoot, service) }
+
+// inBackground runs what nobody waits for but Settle.
+func (h *Host) inBackground(name string, f func()) {
+	h.background.Add(1)
+	contain.Go(name, func() {
+		defer h.background.Done()
+		f()
 	})
-	if err != nil {
-		l.pipes.close()
-		return err
-	}
-	for _, stream := range []*os.File{l.pipes.stdout, l.pipes.stderr} {
-		l.copying.Go(func() {
-			w := h.Logs.Ring(s.Name).Writer()
-			defer w.Close()
-			io.Copy(w, stream) // ends when nobody can write to it any more
-		})
-	}
-	return nil
 }
 
-// finish waits for the end of the process, ends all that came of it, and says
-// how it went. When it returns the last line is in the log.
-func (h *Host) finish(s manifest.Service, l *life) lifecycle.Event {
-	status := <-l.exit
-	ran := h.Now().Sub(l.started)
-	event := lifecycle.Event{Kind: lifecycle.Exited, OK: status.Exited() && status.ExitStatus() == 0, Reason: endReason(status, ran)}
-	if l.cgroup != nil {
-		if l.cgroup.OutOfMemory() && !event.OK {
-			event.Reason = outOfMemoryReason(s.Limits.MemoryMax, ran)
-		}
-		ctx, cancel := context.WithTimeout(context.Background(), killPatience)
-		defer cancel()
-		if err := l.cgroup.End(ctx); err != nil {
-			event.Kind, event.Reason = lifecycle.Unkillable, fmt.Sprintf("%s, but %v", event.Reason, err)
-		}
-	} else {
-		syscall.Kill(-l.pid, syscall.SIGKILL) // its process group; there may be nobody left in it
+// Settle waits until what was left to the background, such as the removal of
+// cgroups, is done. Call it when the services were shut down.
+func (h *Host) Settle(ctx context.Context) error {
+	done := make(chan struct{})
+	contain.Go("wait for the background", func() { h.background.Wait(); close(done) })
+	select {
+	case <-done:
+	case <-ctx.Done():
+		return fmt.Errorf("wait until all is cleared away: %w", ctx.Err())
 	}
-	deadline := h.Now().Add(pipePatience)
-	for _, pipe := range []*os.File{l.pipes.stdout, l.pipes.stderr, l.pipes.notify} {
-		pipe.SetReadDeadline(deadline) // only matters if somebody escaped with the other end
+	if h.Slice == nil {
+		return nil
 	}
-	l.copying.Wait()
-	l.pipes.close()
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	delete(h.lives, s.Name)
-	return event
+	return h.Slice.Wait(ctx)
 }
 
 func (h *Host) life(service string) *life {
@@ -192,62 +142,31 @@ func (h *Host) life(service string) *life {
 
 // Signal sends a signal to the service's process if it lives.
 func (h *Host) Signal(service string, signal syscall.Signal) {
-	if l := h.life(service); l != nil {
-		h.Reaper.Signal(l.pid, signal)
+	l := h.life(service)
+	if l == nil {
+		return
+	}
+	if err := l.process.Signal(signal); err != nil && !errors.Is(err, os.ErrProcessDone) && !errors.Is(err, syscall.ESRCH) {
+		h.log().Warn("a service can't be signalled", "service", service, "signal", signal, "reason", err)
 	}
 }
 
-// Kill ends all of the service's processes if there are any.
+// Kill ends all of the service's processes if there are any. When the kernel
+// does not end them within killPatience, that is reported as Unkillable.
 func (h *Host) Kill(service string) {
 	l := h.life(service)
 	if l == nil {
 		return
 	}
-	if l.cgroup == nil || l.cgroup.Kill() != nil {
-		h.Reaper.Signal(l.pid, syscall.SIGKILL)
+	l.kill()
+	if l.killed.Swap(true) {
+		return
 	}
-}
-
-// Memory is what the service uses now in bytes.
-func (h *Host) Memory(service string) uint64 {
-	if l := h.life(service); l != nil && l.cgroup != nil {
-		return l.cgroup.Memory()
-	}
-	return 0
-}
-
-// readNotify calls ready at the first line READY=1. Everything that is written
-// is read, so that no service waits for gilgul.
-func readNotify(r io.Reader, ready func()) {
-	lines := bufio.NewScanner(r)
-	said := false
-	for lines.Scan() {
-		if lines.Text() == "READY=1" && !said {
-			said = true
-			ready()
+	contain.Go("wait for the end of "+service, func() {
+		select {
+		case <-l.over:
+		case <-time.After(killPatience):
+			h.lost(l)
 		}
-	}
-	io.Copy(io.Discard, r) // a line too long for the scanner
-}
-
-// open makes three pipes; gilgul's ends go into p, the service's are returned.
-func (p *pipes) open() (theirs pipes, err error) {
-	for _, pair := range []struct{ ours, theirs **os.File }{
-		{&p.stdout, &theirs.stdout}, {&p.stderr, &theirs.stderr}, {&p.notify, &theirs.notify},
-	} {
-		if *pair.ours, *pair.theirs, err = os.Pipe(); err != nil {
-			p.close()
-			theirs.close()
-			return pipes{}, fmt.Errorf("make its pipes: %w", err)
-		}
-	}
-	return theirs, nil
-}
-
-func (p *pipes) close() {
-	for _, f := range []*os.File{p.stdout, p.stderr, p.notify} {
-		if f != nil {
-			f.Close()
-		}
-	}
+	})
 }

@@ -3,23 +3,22 @@ package supervise
 import (
 	"context"
 	"errors"
-	"fmt"
-	"strings"
 	"sync"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
 
+	"runa/init/contain"
 	"runa/init/control"
 	"runa/init/lifecycle"
 	"runa/init/manifest"
-	"runa/services/hint"
 )
 
 // Errors of requests.
 var (
 	ErrUnknown      = errors.New("no such service")
 	ErrShuttingDown = errors.New("the system is going down")
+	ErrBusy         = errors.New("its version or its state is being changed just now")
 )
 
 // Options are what a supervisor is made of besides its services.
@@ -42,8 +41,11 @@ type Change struct {
 	Service  string
 	State    string // lifecycle.Phase as text
 	Reason   string
+	Class    string // lifecycle.Class of the newest failure, "" when it is forgotten
+	Rung     string // lifecycle.Rung taken for it
 	PID      int
 	Restarts int
+	Version  string // "" is the program of the image
 	Lost     uint64 // changes this subscriber missed just before
 }
 
@@ -65,6 +67,10 @@ type Supervisor struct {
 	context  context.Context
 	data     dataState
 	shutting bool
+	hurry    bool     // shutting down, and no work is waited for
+	jobs     int      // works on states and versions that are under way
+	untold   []func() // logs and tells what happened in this step
+	faults   map[lifecycle.Class]uint64
 	up, rest sync.Once
 }
 
@@ -80,11 +86,22 @@ type service struct {
 	state     lifecycle.State
 	since     time.Time
 	pid       int
+	version   string
 	life      int  // counts spawns; tells late reports from news
 	leftover  bool // processes of its last life that cannot be killed
 	nextStart time.Time
 	timers    map[lifecycle.Timer]func() // cancel
 	cancelBus context.CancelFunc
+
+	probe      int      // number of the newest probe; answers to earlier ones are late
+	question   int      // number of the newest question to the policy program
+	working    bool     // a work on its state or version is under way
+	works      []func() // and these wait for its end
+	aside      Aside    // the state that is set aside, if one is
+	clearing   bool     // it starts when nothing that needs it runs
+	updating   bool
+	complaints complaints
+	story      story
 }
 
 // New makes a supervisor of services sorted by manifest.Order.
@@ -95,9 +112,14 @@ func New(services []manifest.Service, o Options) *Supervisor {
 	s := &Supervisor{
 		options: o, byName: map[string]*service{}, inbox: make(chan func()),
 		done: make(chan struct{}), allUp: make(chan struct{}), atRest: make(chan struct{}),
+		faults: map[lifecycle.Class]uint64{},
 	}
+	needed := neededOf(services)
 	for _, m := range services {
-		one := &service{Service: m, rules: rulesOf(m), since: o.System.Now(), timers: map[lifecycle.Timer]func(){}, cancelBus: func() {}}
+		one := &service{
+			Service: m, rules: rulesOf(m, needed[m.Name]), since: o.System.Now(),
+			timers: map[lifecycle.Timer]func(){}, cancelBus: func() {},
+		}
 		s.order = append(s.order, one)
 		s.byName[m.Name] = one
 	}
@@ -105,27 +127,29 @@ func New(services []manifest.Service, o Options) *Supervisor {
 }
 
 // Run starts all services and looks after them until Shutdown has ended them
-// (nil) or the context ends; then it kills all of them at once.
+// (nil) or the context ends; then it kills all of them at once. A defect of its
+// own in one step does not keep it from the next.
 func (s *Supervisor) Run(ctx context.Context) error {
 	defer close(s.done)
 	defer s.changes.close()
 	if s.options.OnChange != nil {
 		feed, _ := s.changes.subscribe()
-		go func() {
+		contain.Go("tell changes of services", func() {
 			for change := range feed {
 				s.options.OnChange(change)
 			}
-		}()
+		})
 	}
 	s.context = ctx
-	for _, one := range s.order {
-		s.feed(one, lifecycle.Event{Kind: lifecycle.StartRequested})
-	}
+	s.step(func() {
+		for _, one := range s.order {
+			s.feed(one, lifecycle.Event{Kind: lifecycle.StartRequested})
+		}
+	})
 	for {
-		s.settle()
 		select {
 		case f := <-s.inbox:
-			f()
+			s.step(f)
 		case <-s.atRest:
 			return nil
 		case <-ctx.Done():
@@ -133,6 +157,17 @@ func (s *Supervisor) Run(ctx context.Context) error {
 			return ctx.Err()
 		}
 	}
+}
+
+// step does one thing and what follows of it; then, when all processes that
+// were to be made are asked for, it tells about it.
+func (s *Supervisor) step(f func()) {
+	_ = contain.Call("look after the services", func() error {
+		f()
+		s.settle()
+		return nil
+	})
+	_ = contain.Call("tell what happened to the services", func() error { s.tellAll(); return nil })
 }
 
 func (s *Supervisor) killAll() {
@@ -166,128 +201,56 @@ func (s *Supervisor) do(f func()) bool {
 	return true
 }
 
-// AllReady is closed when, for the first time, every service is ready or done.
+// AllReady is closed when, for the first time, every service is ready (if only
+// in part) or done.
 func (s *Supervisor) AllReady() <-chan struct{} { return s.allUp }
 
 // Events returns a stream of all changes from now on. A reader that is too slow
 // loses the oldest and is told how many. cancel ends the stream.
 func (s *Supervisor) Events() (events <-chan Change, cancel func()) { return s.changes.subscribe() }
 
-// DataReady tells that /data is mounted (nil) or why it is not. Services with
-// data: true wait for it.
-func (s *Supervisor) DataReady(err error) {
-	s.post(func() { s.data = dataState{true, err} })
-}
-
-// Start starts a service, and what it needs if that is stopped.
-func (s *Supervisor) Start(name string) error {
-	return s.request(name, func(one *service) error {
-		if s.shutting {
-			return fmt.Errorf("start %s: %w", name, ErrShuttingDown)
-		}
-		s.startWithNeeds(one)
-		return nil
-	})
-}
-
-func (s *Supervisor) startWithNeeds(one *service) {
-	for _, need := range one.Needs {
-		if n := s.byName[need]; n.state.Phase == lifecycle.Defined || n.state.Phase == lifecycle.Failed {
-			s.startWithNeeds(n)
-		}
+// look runs f, which reads the supervisor's state, in Run's goroutine, or here
+// when that has ended and nothing changes any more.
+func (s *Supervisor) look(f func()) {
+	if !s.do(f) {
+		f()
 	}
-	s.feed(one, lifecycle.Event{Kind: lifecycle.StartRequested})
-}
-
-// Stop stops a service; those that need it keep running and say so.
-func (s *Supervisor) Stop(name string) error {
-	return s.request(name, func(one *service) error {
-		s.feed(one, lifecycle.Event{Kind: lifecycle.StopRequested})
-		return nil
-	})
-}
-
-// Restart stops a service and starts it again.
-func (s *Supervisor) Restart(name string) error {
-	return s.request(name, func(one *service) error {
-		if s.shutting {
-			return fmt.Errorf("restart %s: %w", name, ErrShuttingDown)
-		}
-		s.feed(one, lifecycle.Event{Kind: lifecycle.RestartRequested})
-		return nil
-	})
-}
-
-func (s *Supervisor) request(name string, act func(*service) error) error {
-	one, there := s.byName[name]
-	if !there {
-		return hint.New(fmt.Errorf("%w: %q", ErrUnknown, name), "the services are: %s", strings.Join(s.names(), ", "))
-	}
-	err := fmt.Errorf("ask the supervisor: %w", ErrShuttingDown)
-	s.do(func() { err = act(one) })
-	return err
-}
-
-func (s *Supervisor) names() []string {
-	var names []string
-	for _, one := range s.order {
-		names = append(names, one.Name)
-	}
-	return names
-}
-
-// Shutdown ends all services in reverse order of their needs, each within its
-// time-out. When the context ends first, all that is left is killed at once. It
-// returns when nothing runs; the error names what could not be ended.
-func (s *Supervisor) Shutdown(ctx context.Context) error {
-	select {
-	case s.inbox <- func() { s.shutting = true }:
-	case <-s.done:
-		return nil
-	case <-ctx.Done():
-		return fmt.Errorf("end all services: the supervisor does not answer: %w", ctx.Err())
-	}
-	select {
-	case <-s.done:
-	case <-ctx.Done():
-		s.post(func() {
-			for _, one := range s.order {
-				s.feed(one, lifecycle.Event{Kind: lifecycle.StopRequested})
-				s.options.System.Kill(one.Name)
-			}
-		})
-		<-s.done
-	}
-	var left []string
-	for _, one := range s.order {
-		if one.leftover {
-			left = append(left, one.Name)
-		}
-	}
-	if len(left) > 0 {
-		return fmt.Errorf("end all services: %s cannot be killed", strings.Join(left, ", "))
-	}
-	return nil
 }
 
 // Status tells the state of every service, in the order of their needs.
 func (s *Supervisor) Status() []control.ServiceStatus {
 	all := make([]control.ServiceStatus, 0, len(s.order))
-	collect := func() {
+	s.look(func() {
 		for _, one := range s.order {
-			all = append(all, control.ServiceStatus{
-				Name: one.Name, State: one.state.Phase.String(), Reason: one.state.Reason, PID: one.pid,
-				Since: one.since, Restarts: one.state.Restarts, NextStart: one.nextStart, Needs: one.Needs,
-			})
+			all = append(all, one.status())
 		}
-	}
-	if !s.do(collect) {
-		collect() // Run has ended: nothing changes any more
-	}
+	})
 	for i := range all {
-		if all[i].PID != 0 {
-			all[i].MemoryBytes = s.options.System.Memory(all[i].Name)
+		if all[i].PID == 0 {
+			continue
 		}
+		usage := s.options.System.Usage(all[i].Name)
+		all[i].MemoryBytes, all[i].OpenFiles, all[i].Processes, all[i].CPU = usage.MemoryBytes, usage.OpenFiles, usage.Processes, usage.CPU
 	}
 	return all
+}
+
+func (one *service) status() control.ServiceStatus {
+	return control.ServiceStatus{
+		Name: one.Name, State: one.state.Phase.String(), Reason: one.state.Reason, PID: one.pid,
+		Since: one.since, Restarts: one.state.Restarts, NextStart: one.nextStart, Needs: one.Needs,
+		Class: string(one.state.Class), Rung: string(one.state.Rung), Failures: one.state.Failures,
+		Version: one.version, Probation: one.state.Probation,
+	}
+}
+
+// Faults counts the failures seen since the start by class; every class is in it.
+func (s *Supervisor) Faults() map[string]uint64 {
+	counts := map[string]uint64{}
+	s.look(func() {
+		for _, class := range lifecycle.Classes() {
+			counts[string(class)] = s.faults[class]
+		}
+	})
+	return counts
 }

@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"sync"
-	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -16,92 +14,6 @@ import (
 	"runa/init/manifest"
 	"runa/services/hint"
 )
-
-// fakeSystem makes no processes. Within a synctest bubble its clock is the
-// bubble's. It keeps a diary of what was asked.
-type fakeSystem struct {
-	mu      sync.Mutex
-	diary   []string
-	reports map[string]func(Report) // of those that live
-	// polite services end at their stop signal; others only when killed.
-	deaf    map[string]bool
-	broken  map[string]bool // cannot be spawned
-	spawned map[string]int
-}
-
-func newFake() *fakeSystem {
-	return &fakeSystem{reports: map[string]func(Report){}, deaf: map[string]bool{}, broken: map[string]bool{}, spawned: map[string]int{}}
-}
-
-func (f *fakeSystem) write(words ...string) { f.diary = append(f.diary, strings.Join(words, " ")) }
-
-func (f *fakeSystem) Spawn(s manifest.Service, report func(Report)) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.spawned[s.Name]++
-	f.write("spawn", s.Name)
-	if f.broken[s.Name] {
-		go report(Report{Event: lifecycle.Event{Kind: lifecycle.SpawnFailed, Reason: "not started: no memory"}})
-		return
-	}
-	if f.reports[s.Name] != nil {
-		panic("a second process of " + s.Name)
-	}
-	f.reports[s.Name] = report
-	pid := 100 + len(f.diary)
-	go report(Report{Event: lifecycle.Event{Kind: lifecycle.Spawned}, PID: pid})
-}
-
-func (f *fakeSystem) Signal(service string, signal syscall.Signal) {
-	f.mu.Lock()
-	f.write("signal", service)
-	deaf := f.deaf[service]
-	f.mu.Unlock()
-	if !deaf {
-		go f.end(service, "killed by signal 15 (SIGTERM) after 1 ms")
-	}
-}
-
-func (f *fakeSystem) Kill(service string) {
-	f.mu.Lock()
-	f.write("kill", service)
-	f.mu.Unlock()
-	go f.end(service, "killed by signal 9 (SIGKILL) after 1 ms")
-}
-
-func (f *fakeSystem) Memory(service string) uint64 { return 42 }
-func (f *fakeSystem) Now() time.Time               { return time.Now() }
-func (f *fakeSystem) After(d time.Duration, do func()) func() {
-	timer := time.AfterFunc(d, do)
-	return func() { timer.Stop() }
-}
-
-func (f *fakeSystem) ready(service string) {
-	f.mu.Lock()
-	report := f.reports[service]
-	f.mu.Unlock()
-	report(Report{Event: lifecycle.Event{Kind: lifecycle.BecameReady}})
-}
-
-// end lets a service's process end.
-func (f *fakeSystem) end(service, reason string) {
-	f.mu.Lock()
-	report := f.reports[service]
-	delete(f.reports, service)
-	f.mu.Unlock()
-	if report != nil {
-		report(Report{Event: lifecycle.Event{Kind: lifecycle.Exited, OK: strings.Contains(reason, "status 0"), Reason: reason}})
-	}
-}
-
-// page returns the diary since it was last asked for.
-func (f *fakeSystem) page() string {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	page := strings.Join(f.diary, ", ")
-	f.diary = nil
-	return page
-}
 
 // A scene is a supervisor of services on a fake system within a bubble.
 type scene struct {
@@ -213,7 +125,10 @@ func TestALostNeedIsSaidAndNobodyElseIsStopped(t *testing.T) {
 }
 
 func TestAServiceThatExitsAtOnceBacksOffVisibly(t *testing.T) {
-	play(t, nil, []manifest.Service{declare("a", func(s *manifest.Service) { s.Ready.By = manifest.ByNone })}, func(s *scene) {
+	patient := func(s *manifest.Service) {
+		s.Ready.By, s.OnFailure.Ladder = manifest.ByNone, []manifest.Rung{manifest.RungRestart, manifest.RungBackoff}
+	}
+	play(t, nil, []manifest.Service{declare("a", patient)}, func(s *scene) {
 		s.expect("spawn a", "a ready")
 		s.end("a", "exited with status 1 after 0 ms")
 		s.expect("spawn a", "a ready")

@@ -24,7 +24,7 @@ type DropNotice struct {
 	Topic      string `msgpack:"topic"`
 	Reason     string `msgpack:"reason"`
 	Count      uint64 `msgpack:"count"`      // frames since the notice before
-	Subscriber uint32 `msgpack:"subscriber"` // its process; 0: no subscriber was reached
+	Subscriber uint32 `msgpack:"subscriber"` // its process, as that sees itself; 0: no subscriber was reached
 	UID        uint32 `msgpack:"uid"`        // of the process that was to have the frames, or that was refused
 	TraceID    []byte `msgpack:"trace_id"`   // of the last of them, 16 bytes
 	MsgID      uint64 `msgpack:"msg_id"`     // of the last of them

@@ -10,6 +10,8 @@ const (
 	SchemaModelsRequest uint16 = 19   // ModelsRequest
 	SchemaModels        uint16 = 20   // Models
 	SchemaEviction      uint16 = 21   // Eviction
+	SchemaCtrlRequest   uint16 = 2001 // CtrlRequest
+	SchemaCtrlResponse  uint16 = 2002 // CtrlResponse
 	SchemaBusDropNotice uint16 = 3007 // DropNotice
 )
 
@@ -52,8 +54,8 @@ var registry = []Schema{
 	{231, "critique.review.v1", "the review"},
 	{240, "intent.send.mail.v1", "send a mail"},
 	{241, "toolresult.mail.result.v1", "what became of the mail"},
-	{2001, "intent.ctrl.request.v1", "a control request"},
-	{2002, "toolresult.ctrl.response.v1", "its response"},
+	{SchemaCtrlRequest, "intent.ctrl.request.v1", "a service is asked about itself (CtrlRequest)"},
+	{SchemaCtrlResponse, "toolresult.ctrl.response.v1", "what it says of itself (CtrlResponse)"},
 	{3001, "observation.metrics.snapshot.v1", "metrics at one instant"},
 	{3002, "observation.opening.event.v1", "an event of an opening"},
 	{3003, "observation.trace.line.v1", "a line of a trace"},

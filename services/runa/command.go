@@ -16,11 +16,15 @@ type commands struct {
 	Chat     Chat     `cmd:"" help:"Talk with the model."`
 	Ask      Ask      `cmd:"" help:"Ask one question, get one answer; for scripts."`
 	Status   Status   `cmd:"" help:"Show how every part is."`
+	Explain  Explain  `cmd:"" help:"Say what happened to a service, why, and what was done."`
+	Events   Events   `cmd:"" help:"Show what changed, and what changes."`
 	Logs     Logs     `cmd:"" help:"Show what a service wrote."`
 	Models   Models   `cmd:"" help:"List the models."`
 	Start    Start    `cmd:"" help:"Start a service."`
 	Stop     Stop     `cmd:"" help:"Stop a service."`
 	Restart  Restart  `cmd:"" help:"Stop a service and start it again."`
+	Update   Update   `cmd:"" help:"Give a service a new version, on probation."`
+	Net      Net      `cmd:"" help:"Show the network; allow it for a time."`
 	PowerOff PowerOff `cmd:"" name:"poweroff" help:"Switch the machine off."`
 	Reboot   Reboot   `cmd:"" help:"Start the machine anew."`
 	Help     Help     `cmd:"" help:"Show what one can do; help COMMAND says more."`
@@ -63,7 +67,10 @@ const overview = `Runa: private conversations with a language model, on this mac
   runa models                      which models there are
   runa status                      how every part is, network included
   runa logs splinfer               what a service wrote; gilgul is one too
-  runa restart splinfer            also: start, stop
+  runa explain splinfer            what happened to a service, why, what was done
+  runa events -f                   what changes, as it happens
+  runa restart splinfer            also: start, stop, update
+  runa net                         the network; net allow eth0 --for 30m asks you
   runa poweroff                    switch the machine off; also: reboot
 
 runa help COMMAND shows a command's options and examples.

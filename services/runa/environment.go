@@ -14,6 +14,7 @@ type Environment struct {
 	In       io.Reader
 	Out, Err io.Writer
 	Terminal bool // Out is a terminal: notes may be shown and erased again
+	Typed    bool // In is a terminal: somebody is there to be asked
 
 	// Interrupt delivers a person's Ctrl-C. Chat uses it to stop an answer; for
 	// every other command it ends the command.

@@ -2,7 +2,11 @@ package runa
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
+	"os"
+	"time"
 
 	"runa/init/control"
 )
@@ -83,6 +87,18 @@ func (e Environment) power(ctx context.Context, action, saying string) error {
 		return fmt.Errorf("%s: %w", saying, err)
 	}
 	fmt.Fprintln(e.Out, saying)
-	<-ctx.Done()
-	return context.Cause(ctx)
+	for {
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-time.After(answersEvery):
+		}
+		// A user's gilgul ends and leaves the machine to others.
+		if _, err := os.Stat(e.Control); errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+	}
 }
+
+// answersEvery is how often is looked whether gilgul is still there.
+const answersEvery = 200 * time.Millisecond

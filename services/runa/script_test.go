@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+	"golang.org/x/term"
 
 	"runa/services/runa"
 	"runa/services/splinter"
@@ -30,6 +31,9 @@ func command() int {
 	signal.Notify(interrupt, os.Interrupt)
 	return runa.Main(context.Background(), os.Args[1:], runa.Environment{
 		In: os.Stdin, Out: os.Stdout, Err: os.Stderr,
+		Terminal:  os.Getenv("TERMINAL") != "", // a script's standard output never is one
+		Typed:     term.IsTerminal(int(os.Stdin.Fd())),
+		NoteAfter: time.Hour,
 		Interrupt: interrupt,
 		Bus:       os.Getenv("RUNA_BUS"),
 		Control:   os.Getenv("RUNA_CONTROL"),

@@ -2,10 +2,11 @@ package runa
 
 import (
 	"bufio"
+	"cmp"
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"slices"
 	"strconv"
@@ -28,7 +29,9 @@ func (Status) Help() string {
   runa status --json
   runa status > /dev/null && echo all is well
 
-Exit status 0: all is well; 1: something is not, and the table says what.`
+Exit status 0: all is well; 1: something is not, and the table says what. A network that
+you allowed is said and no problem, and so is what this machine can't confine.
+What the words mean: docs/when-a-part-fails.md.`
 }
 
 func (s Status) run(ctx context.Context, e Environment) error {
@@ -40,9 +43,7 @@ func (s Status) run(ctx context.Context, e Environment) error {
 	}
 	status.Problems = append(status.Problems, dataProblems(status.Data)...)
 	if s.JSON {
-		encoder := json.NewEncoder(e.Out)
-		encoder.SetIndent("", "  ")
-		err = encoder.Encode(status)
+		err = e.printJSON(status)
 	} else {
 		err = e.showStatus(status)
 	}
@@ -63,12 +64,7 @@ func well(status control.Status) bool {
 			return false
 		}
 	}
-	for _, network := range status.Interfaces {
-		if network.Up {
-			return false
-		}
-	}
-	return status.Data.Mounted && len(status.Problems) == 0
+	return netWell(status.Interfaces, status.Consents) && status.Data.Mounted && len(status.Problems) == 0
 }
 
 func (e Environment) showStatus(status control.Status) error {
@@ -86,30 +82,60 @@ func (e Environment) showStatus(status control.Status) error {
 		return err
 	}
 	fmt.Fprintf(e.Out, "\ndata     %s\n", dataLine(status.Data))
-	fmt.Fprintf(e.Out, "network  %s\n", networkLine(status.Interfaces))
+	fmt.Fprintf(e.Out, "network  %s\n", e.networkLine(status))
 	fmt.Fprintf(e.Out, "memory   %s\n", memoryLine(e.Meminfo))
+	if line := pressureLine(status.Pressure); line != "" {
+		fmt.Fprintf(e.Out, "waiting  %s\n", line)
+	}
+	if line := faultsLine(status.Faults); line != "" {
+		fmt.Fprintf(e.Out, "faults   %s\n", line)
+	}
+	e.showProblems(status)
+	return nil
+}
+
+func (e Environment) showProblems(status control.Status) {
+	if len(status.NotConfined) > 0 {
+		fmt.Fprintln(e.Out)
+	}
+	for _, what := range status.NotConfined {
+		fmt.Fprintf(e.Out, "not confined: %s\n", printable(what))
+	}
 	for _, problem := range status.Problems {
 		fmt.Fprintf(e.Out, "\nproblem: %s: %s\n", problem.What, problem.Why)
 		if problem.Hint != "" {
 			fmt.Fprintf(e.Out, "hint:    %s\n", problem.Hint)
 		}
 	}
-	return nil
 }
 
 func (e Environment) serviceRow(service control.ServiceStatus) []string {
 	now := e.Now()
-	since, memory, reason := "-", "-", service.Reason
+	since, memory := "-", "-"
 	if !service.Since.IsZero() {
 		since = span(now.Sub(service.Since))
 	}
 	if service.MemoryBytes > 0 {
 		memory = size(service.MemoryBytes)
 	}
-	if !service.NextStart.IsZero() {
-		reason = strings.TrimPrefix(reason+"; next start in "+span(service.NextStart.Sub(now)), "; ")
+	reason := dash(strings.Join(e.reasons(service), "; "))
+	return []string{service.Name, service.State, since, strconv.Itoa(service.Restarts), memory, reason}
+}
+
+// reasons is what there is to say of a service beside its state.
+func (e Environment) reasons(service control.ServiceStatus) []string {
+	var all []string
+	say := func(text string, condition bool) {
+		if condition {
+			all = append(all, printable(text))
+		}
 	}
-	return []string{service.Name, service.State, since, strconv.Itoa(service.Restarts), memory, dash(reason)}
+	say(service.Reason, service.Reason != "")
+	say("step: "+service.Rung, service.Rung != "")
+	say("next start in "+span(service.NextStart.Sub(e.Now())), !service.NextStart.IsZero())
+	say("version "+service.Version, service.Version != "" && !service.Probation)
+	say("version "+dash(service.Version)+" on probation", service.Probation)
+	return all
 }
 
 // leastFree is how much room a service needs to write what it must not lose.
@@ -138,22 +164,64 @@ func dataLine(data control.DataStatus) string {
 	return line
 }
 
-func networkLine(interfaces []control.InterfaceStatus) string {
+func (e Environment) networkLine(status control.Status) string {
 	var up, down []string
-	for _, network := range interfaces {
-		if network.Up {
-			up = append(up, network.Name)
-		} else {
-			down = append(down, network.Name)
+	for _, network := range status.Interfaces {
+		consent, allowed := consentTo(network.Name, status.Consents)
+		left := "allowed for another " + span(consent.Until.Sub(e.Now()))
+		switch {
+		case network.Up && allowed:
+			up = append(up, network.Name+" is up, "+left)
+		case network.Up:
+			up = append(up, network.Name+" is up and NOT ALLOWED")
+		case allowed:
+			down = append(down, network.Name+" down, "+left)
+		default:
+			down = append(down, network.Name+" down")
 		}
 	}
 	switch {
 	case len(up) > 0:
-		return "ON: " + strings.Join(up, ", ") + " is up"
+		return "ON: " + strings.Join(up, "; ")
 	case len(down) > 0:
-		return "OFF (" + strings.Join(down, ", ") + " down)"
+		return "OFF (" + strings.Join(down, "; ") + ")"
 	}
 	return "OFF (there is no network card)"
+}
+
+// pressureLine says what programs waited for in the last ten seconds, where it
+// is worth saying.
+func pressureLine(p control.Pressure) string {
+	var parts []string
+	for _, what := range []struct {
+		name  string
+		share float64
+	}{{"the processor", p.CPU}, {"memory", p.Memory}, {"the disk", p.IO}} {
+		if what.share >= 1 {
+			parts = append(parts, fmt.Sprintf("%.0f %% for %s", what.share, what.name))
+		}
+	}
+	if len(parts) == 0 {
+		return ""
+	}
+	return strings.Join(parts, ", ") + " (of the last 10 seconds)"
+}
+
+// faultsLine counts faults by class, the most frequent first.
+func faultsLine(faults map[string]uint64) string {
+	classes := slices.SortedFunc(maps.Keys(faults), func(a, b string) int {
+		return cmp.Or(cmp.Compare(faults[b], faults[a]), cmp.Compare(a, b))
+	})
+	var parts []string
+	for _, class := range classes {
+		if faults[class] > 0 {
+			parts = append(parts, fmt.Sprintf("%d %s", faults[class], class))
+		}
+	}
+	if len(parts) == 0 {
+		return ""
+	}
+	return strings.Join(parts, ", ") + " (since boot)"
 }
 
 // memoryLine reads how much memory there is from a file of /proc/meminfo's

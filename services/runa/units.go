@@ -2,6 +2,7 @@ package runa
 
 import (
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -27,8 +28,12 @@ func span(d time.Duration) string {
 		return "0s"
 	case d < 10*time.Second:
 		return d.Round(100 * time.Millisecond).String()
-	case d < time.Hour:
-		return d.Round(time.Second).String()
+	case d.Round(time.Second) < time.Hour:
+		text := d.Round(time.Second).String()
+		if strings.HasSuffix(text, "m0s") {
+			return strings.TrimSuffix(text, "0s")
+		}
+		return text
 	case d < 24*time.Hour:
 		return fmt.Sprintf("%dh%dm", int(d.Hours()), int(d.Minutes())%60)
 	}

@@ -19,6 +19,8 @@ type answer struct {
 	limit   int // most tokens; negative: no bound but the context
 	text    characters
 	count   int
+
+	progress *progress
 }
 
 func (a *answer) write(ctx context.Context, prompt []llama.Token) (rmp.Done, error) {
@@ -47,6 +49,7 @@ func (a *answer) prefill(prompt []llama.Token) error {
 	a.sampler.Remember(prompt)
 	for len(prompt) > 0 {
 		n := min(len(prompt), a.context.Batch())
+		a.progress.begin(a.now(), decodeAllowance(n))
 		if err := a.context.Decode(prompt[:n]); err != nil {
 			return err
 		}
@@ -57,6 +60,7 @@ func (a *answer) prefill(prompt []llama.Token) error {
 
 func (a *answer) decode(ctx context.Context) (reason string, err error) {
 	for a.limit < 0 || a.count < a.limit {
+		a.progress.begin(a.now(), decodeAllowance(1))
 		if ctx.Err() != nil {
 			return rmp.ReasonCancel, nil
 		}

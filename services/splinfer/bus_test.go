@@ -60,14 +60,9 @@ func TestKilledClientIsCancelledAndTheNextIsAnswered(t *testing.T) {
 		return Publish
 	}
 	ctx, cancel := context.WithCancel(t.Context())
-	ready, ended := make(chan struct{}), make(chan error, 1)
-	go func() { ended <- Run(ctx, path, o, func() error { close(ready); return nil }) }()
-	select {
-	case <-ready:
-	case err := <-ended:
-		t.Fatal(err)
-	}
-	if model, _, err := bus.Get(ModelKey); err != nil || string(model) != "stories15m" {
+	ended := make(chan error, 1)
+	go func() { ended <- Run(ctx, path, o, nil) }()
+	if model, _, err := bus.Wait(ctx, ModelKey, 0); err != nil || string(model) != "stories15m" {
 		t.Fatalf("%s is %q, %v", ModelKey, model, err)
 	}
 	child := exec.Command(os.Args[0])

@@ -10,6 +10,7 @@ import (
 
 	"runa/services/hint"
 	"runa/services/rmp"
+	"runa/services/supervised"
 )
 
 // connection is what the service needs of a channel on the bus.
@@ -79,6 +80,12 @@ func (c *client) answer(frame rmp.Frame) error {
 		return c.generate(frame, request)
 	case rmp.SchemaModelsRequest:
 		return c.reply(frame, rmp.SchemaModels, c.models())
+	case rmp.SchemaCtrlRequest:
+		answer, err := supervised.Answer(frame, c.o.Now(), c.message.Add(1), c.ill(c.ctx))
+		if err != nil {
+			return err
+		}
+		return c.conn.Send(c.sending, answer)
 	}
 	err := fmt.Errorf("read request: splinfer doesn't answer messages of type %s", frame.Type)
 	return c.refuse(frame, fail(rmp.CodeParameterInvalid, err))

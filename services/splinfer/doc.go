@@ -10,6 +10,9 @@
 // then by exactly one Done or Report; texts of tokens are whole UTF-8
 // characters; tokens are numbered from 0 without a gap.
 //
+// Others see from steps that the computing goroutine leaves behind (progress.go)
+// whether it works; heart-beats and answers to pings come from those alone.
+//
 // The package must never write a person's words to a log, an error or a
 // metric, and must never let bad input reach libllama, which aborts the
 // process on a caller's mistake.

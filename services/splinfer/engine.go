@@ -31,6 +31,8 @@ type engine struct {
 	folder  folder
 	current *loaded
 	name    atomic.Pointer[string] // of the current model, for others to read
+
+	progress *progress // what others see of the computing goroutine's work
 }
 
 // loaded is a model with its context.
@@ -68,6 +70,7 @@ func (e *engine) use(name string) (*loaded, error) {
 	}
 	e.unload()
 	started := e.o.Now()
+	e.progress.begin(started, loadAllowance(file.bytes))
 	if err := e.load(file); err != nil {
 		return nil, fail(rmp.CodeModelInvalid, err)
 	}
@@ -146,7 +149,7 @@ func (e *engine) generate(ctx context.Context, request rmp.Generate, emit func(r
 	}
 	defer sampler.Close()
 	defer abortWith(ctx, l.context)()
-	answer := answer{loaded: l, sampler: sampler, emit: emit, hook: e.o.Hook, now: e.o.Now, limit: int(values["n-predict"].(int64))}
+	answer := answer{loaded: l, sampler: sampler, emit: emit, progress: e.progress, hook: e.o.Hook, now: e.o.Now, limit: int(values["n-predict"].(int64))}
 	return answer.write(ctx, tokens)
 }
 

@@ -20,7 +20,7 @@ func newEngine(t *testing.T) *engine {
 	if err != nil {
 		t.Fatal(err)
 	}
-	e := &engine{o: o, library: library, folder: folder{path: o.Models}}
+	e := &engine{o: o, library: library, folder: folder{path: o.Models}, progress: new(progress)}
 	t.Cleanup(e.unload)
 	return e
 }

@@ -22,6 +22,7 @@ func (m *modelFile) read(get metadata) error {
 	}
 	m.architecture = architecture
 	number := func(key string) uint64 { return get.number(architecture + "." + key) }
+	m.embeds = architecture == "bert" || number("pooling_type") > 0
 	m.contextTrain = uint32(min(number("context_length"), math.MaxInt32))
 	heads := number("attention.head_count")
 	keyHeads := number("attention.head_count_kv")

@@ -28,6 +28,7 @@ type modelFile struct {
 	bytes        uint64 // size of the file
 	contextTrain uint32 // tokens
 	tokenBytes   uint64 // of keys and values that one token keeps in the context
+	embeds       bool   // it makes vectors of text and can't generate
 }
 
 const extension = ".gguf"
@@ -59,8 +60,8 @@ func validName(name string) bool {
 }
 
 // defaultName is the configured default model, or the first in the alphabet
-// whose header is sound. If none is, it is the first, so that whoever asks
-// learns what is wrong with it.
+// that can generate and whose header is sound. If none is, it is the first that is
+// not sound, so that whoever asks learns what is wrong with it.
 func (f folder) defaultName(configured string) (string, error) {
 	if configured != "" {
 		return configured, nil
@@ -72,12 +73,20 @@ func (f folder) defaultName(configured string) (string, error) {
 	if err != nil {
 		return "", fail(rmp.CodeModelUnknown, hint.New(err, "put a model there as NAME%s", extension))
 	}
+	unsound := ""
 	for _, name := range names {
-		if _, err := f.inspect(name); err == nil {
+		switch file, err := f.inspect(name); {
+		case err == nil && !file.embeds:
 			return name, nil
+		case err != nil && unsound == "":
+			unsound = name
 		}
 	}
-	return names[0], nil
+	if unsound != "" {
+		return unsound, nil
+	}
+	err = fmt.Errorf("list models: %s has only models that embed and none that generates text", f.path)
+	return "", fail(rmp.CodeModelUnknown, hint.New(err, "put a model there as NAME%s", extension))
 }
 
 // inspect checks the header of a model's file without loading it.

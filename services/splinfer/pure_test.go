@@ -218,17 +218,6 @@ func TestHeaderNumbersAreBounded(t *testing.T) {
 	}
 }
 
-func TestNotifierWritesOneLine(t *testing.T) {
-	if notify, err := Notifier(""); err != nil || notify() != nil {
-		t.Fatal("nobody waits")
-	}
-	for _, number := range []string{"x", "-1", "2", "99999999"} {
-		if _, err := Notifier(number); err == nil {
-			t.Errorf("%q was taken", number)
-		}
-	}
-}
-
 func TestReportsCarryCodeAndHint(t *testing.T) {
 	if r := report(errors.New("x")); r.Code != rmp.CodeInternal || r.Message != "x" {
 		t.Fatalf("got %+v", r)

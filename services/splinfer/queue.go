@@ -51,6 +51,13 @@ func (q *queue) push(j *job) (before int, ok bool) {
 	return len(q.jobs) - 1, true
 }
 
+// length is how many jobs wait.
+func (q *queue) length() int {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return len(q.jobs)
+}
+
 // remove takes a job out whose asker went away; it reports false if the job
 // doesn't wait any more.
 func (q *queue) remove(j *job) bool {

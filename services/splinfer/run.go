@@ -2,29 +2,35 @@ package splinfer
 
 import (
 	"context"
-	"fmt"
-	"os"
-	"strconv"
+	"errors"
+	"sync"
 
-	"runa/services/hint"
 	"runa/services/splinter"
+	"runa/services/supervised"
 )
 
 // ListenerName is the name clients dial on the bus.
 const ListenerName = "splinfer"
 
 // ModelKey is the bus key that holds the default model's name once splinfer is
-// ready; it is empty if that model can't be used.
+// ready; it is empty while that model can't be used.
 const ModelKey = "service/splinfer/model"
 
 // Run serves on the bus at path until ctx ends. When the default model is
-// loaded, or known to be unusable, it sets ModelKey and calls notify.
-func Run(ctx context.Context, path string, o Options, notify func() error) error {
-	bus, err := splinter.Open(path)
+// loaded, or known to be unusable, it sets ModelKey and tells gilgul that it is
+// ready, and degraded if need be; then it says that it lives while it computes.
+func Run(ctx context.Context, path string, o Options, gilgul *supervised.Supervised) error {
+	bus, err := splinter.OpenWith(path, splinter.Options{Component: gilgul.Service()})
 	if err != nil {
 		return err
 	}
 	defer bus.Close()
+	state := &condition{bus: bus, gilgul: gilgul}
+	o.Usable = func(model string, cause error) {
+		if err := state.change(model, cause); err != nil {
+			o.Log.Warn("what became of the default model can't be told", "reason", err.Error())
+		}
+	}
 	service, err := New(o)
 	if err != nil {
 		return err
@@ -41,32 +47,61 @@ func Run(ctx context.Context, path string, o Options, notify func() error) error
 		}
 		return conn, nil
 	}
-	return service.Serve(ctx, accept, func(model string) error {
-		if err := bus.Set(ModelKey, []byte(model)); err != nil {
-			return err
+	var beating sync.WaitGroup
+	defer beating.Wait()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	beating.Go(func() {
+		if err := gilgul.Beating(ctx, bus, service.Alive()); err != nil {
+			cancel() // the bus is closed: nobody can be served any more
 		}
-		return notify()
 	})
+	return service.Serve(ctx, accept, state.ready)
 }
 
-// Notifier returns a function that tells the service manager that this process
-// is ready, by writing "READY=1" to the descriptor whose number is given (the
-// value of RUNA_NOTIFY_FD). With an empty number nobody waits to be told.
-func Notifier(number string) (func() error, error) {
-	if number == "" {
-		return func() error { return nil }, nil
+// condition is what gilgul and the bus were told of the default model.
+type condition struct {
+	bus    *splinter.Bus
+	gilgul *supervised.Supervised
+
+	mu    sync.Mutex
+	begun bool // it was said that splinfer is ready
+	cause error
+}
+
+// ready tells for the first time.
+func (c *condition) ready(model string) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if err := c.bus.Set(ModelKey, []byte(model)); err != nil {
+		return err
 	}
-	descriptor, err := strconv.ParseUint(number, 10, 16)
-	if err != nil || descriptor < 3 {
-		err := fmt.Errorf("read RUNA_NOTIFY_FD: %q is no descriptor number above 2", number)
-		return nil, hint.New(err, "leave it unset when no service manager waits")
+	if err := c.gilgul.Ready(); err != nil {
+		return err
 	}
-	file := os.NewFile(uintptr(descriptor), "RUNA_NOTIFY_FD")
-	return func() error {
-		defer file.Close()
-		if _, err := file.WriteString("READY=1\n"); err != nil {
-			return fmt.Errorf("notify the service manager: %w", err)
-		}
+	c.begun = true
+	if c.cause != nil {
+		return c.degraded()
+	}
+	return nil
+}
+
+// change tells what is new once splinfer was ready.
+func (c *condition) change(model string, cause error) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.cause = cause
+	if !c.begun {
 		return nil
-	}, nil
+	}
+	err := c.bus.Set(ModelKey, []byte(model))
+	if cause != nil {
+		return errors.Join(err, c.degraded())
+	}
+	return errors.Join(err, c.gilgul.Well())
+}
+
+// degraded names the model's file and what is wrong with it, never a request.
+func (c *condition) degraded() error {
+	return c.gilgul.Degraded("the default model can't be used: " + c.cause.Error())
 }

@@ -34,6 +34,10 @@ type Options struct {
 	Now          func() time.Time
 	Random       func() uint32          // seeds of requests that give none
 	Available    func() (uint64, error) // bytes of memory this process may still take
+
+	// Usable is called by the computing goroutine when the default model can no
+	// longer be used, with the cause, and when it can again, with its name.
+	Usable func(model string, cause error)
 }
 
 func (o Options) complete() Options {
@@ -57,17 +61,22 @@ func (o Options) complete() Options {
 	if o.Log == nil {
 		o.Log = hclog.NewNullLogger()
 	}
+	if o.Usable == nil {
+		o.Usable = func(string, error) {}
+	}
 	return o
 }
 
 // Service answers requests for inference.
 type Service struct {
-	engine  engine
-	queue   *queue
-	o       Options
-	message atomic.Uint64 // number of the last frame sent
-	loaded  chan struct{} // closed when the default model is loaded or known bad
-	stopped chan struct{} // closed when the computing goroutine has ended
+	engine   engine
+	queue    *queue
+	o        Options
+	unusable error // why the default model can't be used; the computing goroutine's
+	progress progress
+	message  atomic.Uint64 // number of the last frame sent
+	loaded   chan struct{} // closed when the default model is loaded or known bad
+	stopped  chan struct{} // closed when the computing goroutine has ended
 }
 
 // New opens llama.cpp and checks it; it fails if that isn't the release this
@@ -81,11 +90,13 @@ func New(o Options) (*Service, error) {
 		return nil, err
 	}
 	o.Log.Info("llama.cpp opened", "version", library.Version(), "system", library.SystemInfo())
-	return &Service{
+	s := &Service{
 		engine: engine{o: o, library: library, folder: folder{path: o.Models}},
 		queue:  newQueue(o.Queue), o: o,
 		loaded: make(chan struct{}), stopped: make(chan struct{}),
-	}, nil
+	}
+	s.engine.progress = &s.progress
+	return s, nil
 }
 
 // Serve accepts connections until ctx ends or accept fails, and returns when
@@ -133,19 +144,49 @@ func (s *Service) compute(ctx context.Context) {
 	runtime.LockOSThread()
 	defer close(s.stopped)
 	defer s.engine.unload()
-	if _, err := s.engine.use(""); err != nil {
-		s.o.Log.Error("default model can't be used", "reason", err.Error(), "hint", hint.Of(err))
-	}
+	s.progress.begin(s.o.Now(), 0)
+	_, err := s.engine.use("")
+	s.setUsable(err)
 	close(s.loaded)
 	for {
+		s.progress.wait()
 		j := s.queue.pop(ctx)
+		s.progress.work(s.o.Now())
 		if j == nil {
 			return
 		}
 		done, err := s.engine.generate(j.ctx, j.request, func(t rmp.Token) { j.tokens <- t })
+		if j.request.Model == "" {
+			s.judge(done, err)
+		}
 		j.ended <- outcome{done, err}
 		s.logRequest(j.id, done, err)
 	}
+}
+
+// judge learns from how a request of the default model ended whether that can be
+// used. One that failed for another reason, or was cancelled before it began, says nothing.
+func (s *Service) judge(done rmp.Done, err error) {
+	var failure *Failure
+	switch {
+	case errors.As(err, &failure) && (failure.Code == rmp.CodeModelInvalid || failure.Code == rmp.CodeModelUnknown):
+		s.setUsable(err)
+	case err == nil && done.PromptTokens > 0:
+		s.setUsable(nil)
+	}
+}
+
+// setUsable tells when it has changed whether the default model can be used; cause
+// is why not, or nil.
+func (s *Service) setUsable(cause error) {
+	if (cause == nil) == (s.unusable == nil) {
+		return
+	}
+	s.unusable = cause
+	if cause != nil {
+		s.o.Log.Error("default model can't be used", "reason", cause.Error(), "hint", hint.Of(cause))
+	}
+	s.o.Usable(s.engine.loadedName(), cause)
 }
 
 // logRequest writes one record per answer: numbers and codes, never words.

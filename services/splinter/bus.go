@@ -35,16 +35,32 @@ type Options struct {
 	Key         []byte      // KeySize secret bytes: keys are hashed and values sealed with them; nil: a plain bus
 
 	Clock func() time.Time // of this handle, for TTL and half-lives; default time.Now
+
+	// Component is the name under which statistics count this handle; default the
+	// program's file name.
+	Component string
+
+	// Patience, if it is not 0, makes the handle fit for a process that must outlive
+	// whatever members do to the file: a call that waits longer for a lock that
+	// somebody alive holds panics with an error that is ErrStuck, and the handle's
+	// own goroutines survive a file that is cut off. After any panic Abandon the
+	// handle and open another.
+	Patience time.Duration
 }
 
 // Bus is one process's handle on a bus. Its methods may be called from any goroutine.
 type Bus struct {
 	*mapping
 	path   string
-	self   uint64  // owner word of this process
-	stripe *stripe // the counters this process adds to
+	self   uint64  // owner word of this handle
+	stripe *stripe // the counters this handle adds to
 	closed atomic.Bool
 	clock  func() time.Time
+	deaths deaths
+
+	patience  time.Duration // 0: waits for ever
+	abandoned atomic.Bool
+	cause     atomic.Pointer[error] // why it was
 
 	// permitKey says whether this process may read or write the key; nil: it may
 	// do anything. Set by Open for a bus that enforces rights.
@@ -151,8 +167,8 @@ func dirOf(path string) string { return filepath.Dir(path) }
 // ErrNotABus; nothing of it is changed.
 func Open(path string) (*Bus, error) { return OpenWith(path, Options{}) }
 
-// OpenWith is Open with the Key and the Clock of the options; the others do not
-// count. A keyed bus without its key is ErrSealed.
+// OpenWith is Open with the Key, Clock, Component and Patience of the options; the
+// others do not count. A keyed bus without its key is ErrSealed.
 func OpenWith(path string, o Options) (*Bus, error) {
 	m, err := openMapping(path)
 	var keys *keyring
@@ -162,16 +178,15 @@ func OpenWith(path string, o Options) (*Bus, error) {
 	if err != nil {
 		return nil, hint.New(fmt.Errorf("open bus %s: %w", path, err), "%s", openHint(err))
 	}
-	self, err := ownerOf(os.Getpid())
-	if err != nil {
-		return nil, hint.New(fmt.Errorf("open bus %s: own start time: %w", path, err), "/proc must be mounted")
+	b := &Bus{
+		mapping: m, path: path, self: newOwner(m.life.number), keys: keys, clock: time.Now, patience: o.Patience,
+		conns: map[*Conn]struct{}{}, listeners: map[*Listener]struct{}{}, watches: map[*watch]struct{}{},
 	}
-	b := &Bus{mapping: m, path: path, self: self, keys: keys, clock: time.Now, conns: map[*Conn]struct{}{}, listeners: map[*Listener]struct{}{}, watches: map[*watch]struct{}{}}
 	if o.Clock != nil {
 		b.clock = o.Clock
 	}
 	b.stripe = &m.header().counters[0] // until openChannels has found this process's own
-	if err := b.openChannels(); err != nil {
+	if err := b.openChannels(o.Component); err != nil {
 		return nil, hint.New(fmt.Errorf("open bus %s: %w", path, err), "%s", openHint(err))
 	}
 	return b, nil
@@ -221,6 +236,8 @@ func (b *Bus) Close() error {
 		kick(&b.wake(i).word)
 	}
 	b.leave()
+	b.deaths.close()
+	b.life.close()
 	return nil
 }
 
@@ -234,6 +251,9 @@ func keysOf[K comparable](m map[K]struct{}) []K {
 
 func (b *Bus) checkOpen() error {
 	if b.closed.Load() {
+		if cause := b.cause.Load(); cause != nil {
+			return fmt.Errorf("bus %s: %w: %w", b.path, ErrClosed, *cause)
+		}
 		return fmt.Errorf("bus %s: %w", b.path, ErrClosed)
 	}
 	return nil

@@ -22,11 +22,11 @@ type channels struct {
 }
 
 // openChannels is the part of Open that finds out who this process is and where it counts.
-func (b *Bus) openChannels() error {
+func (b *Bus) openChannels(component string) error {
 	if err := b.openRights(); err != nil {
 		return err
 	}
-	b.openComponent()
+	b.openComponent(component)
 	return nil
 }
 
@@ -43,11 +43,17 @@ func (b *Bus) closeChannels() {
 			kick(&t.space)
 		}
 	}
+	b.channels.component.ended.Store(1)
 }
 
 func ownerOfFile(info os.FileInfo) uint32 {
-	if stat, ok := info.Sys().(*syscall.Stat_t); ok {
+	if stat, ok := statOf(info); ok {
 		return stat.Uid
 	}
 	return 0
+}
+
+func statOf(info os.FileInfo) (*syscall.Stat_t, bool) {
+	stat, ok := info.Sys().(*syscall.Stat_t)
+	return stat, ok
 }

@@ -57,7 +57,7 @@ func (b *Bus) checkLocks(r *Report, lives map[uint64]bool) {
 			lives[owner] = alive
 		}
 		if !alive {
-			r.problem(&r.StuckLocks, "the lock of %s is held by process %d, which is dead", name, ownerPID(owner))
+			r.problem(&r.StuckLocks, "the lock of %s is held by %s, which is dead", name, b.who(owner))
 		}
 	}
 	look("adding keys", h.storeLock.Load())

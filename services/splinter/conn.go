@@ -42,13 +42,7 @@ func (b *Bus) newConn(i uint32, side int) (*Conn, error) {
 	c.source.conn = c
 	c.reader = rmp.NewReader(&c.source)
 	if peer := shared.owner[1-side]; peer != b.self {
-		death, err := b.watchDeath(peer, c.peerHasDied)
-		if err != nil {
-			shared.release(side, true)
-			b.tell(shared, 1-side)
-			return nil, err
-		}
-		c.death = death
+		c.death = b.watchDeath(peer, c.peerHasDied)
 	}
 	b.mu.Lock()
 	if b.closed.Load() {
@@ -94,7 +88,7 @@ func (c *Conn) gone() error {
 	case peerClosed:
 		return fmt.Errorf("%w by the peer", ErrClosed)
 	case peerDied:
-		return fmt.Errorf("process %d: %w", ownerPID(c.shared.owner[1-c.side]), ErrPeerDied)
+		return fmt.Errorf("%s: %w", c.bus.who(c.shared.owner[1-c.side]), ErrPeerDied)
 	}
 	return nil
 }
@@ -140,10 +134,10 @@ func (c *Conn) put(ctx context.Context, frame []byte) error {
 		if n > 0 {
 			continue
 		}
-		err = sleep(ctx, &c.out.ring.space, func() bool { return c.out.hasSpace() || c.gone() != nil })
+		err = c.bus.sleep(ctx, &c.out.ring.space, func() bool { return c.out.hasSpace() || c.gone() != nil })
 		if err != nil {
 			if len(rest) < len(frame) {
-				go c.Close() // the peer would take the next frame for the rest of this one
+				c.bus.start(func() { c.Close() }) // the peer would take the next frame for the rest of this one
 			}
 			return err
 		}

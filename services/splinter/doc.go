@@ -69,8 +69,8 @@
 //     one. The receiver may ask Header.Expired.
 //   - A peer that closed is io.EOF after its last frame; a process that died is
 //     ErrPeerDied after its last whole frame. Done tells of both at once, also
-//     while nobody receives. The kernel tells of deaths (pidfd), within the time
-//     it takes to schedule a goroutine.
+//     while nobody receives. The kernel tells of deaths (death.go), within the time
+//     it takes to schedule a goroutine, also across pid and user namespaces.
 //   - Dial to a name that nobody alive has is ErrNoListener at once.
 //   - Closing a connection is the way to cancel what the peer does for it.
 //
@@ -141,8 +141,8 @@
 //
 // # Statistics
 //
-// Each process counts in a place of its own in the file, so counting makes nobody
-// wait; Statistics sums them up by program and uid, the ended ones included, and
+// Each handle counts in a place of its own in the file, so counting makes nobody
+// wait; pids are those that processes see themselves as. Statistics sums them up by program and uid, the ended ones included, and
 // tells of each topic, subscription and connection. Wake latency is the time from
 // waking a Receive that slept to its running again; one that did not sleep is not
 // in it.
@@ -172,7 +172,11 @@
 // A process may be killed at any instruction. What it had set stays. A value it
 // was writing was going to the slot's spare record, so the key keeps its old
 // value and version. Its locks are taken over by the next process that meets
-// them: a lock names its owner by pid and start time. Its connections and names
+// them: a lock names its owner, a handle, which is alive for as long as it holds locks
+// on bytes behind the file's end that the kernel takes away at the end of its process
+// (life.go). No pid is compared, so the processes may be in any pid and user
+// namespaces. Descriptors are closed on exec; a child that is forked without exec
+// keeps its parent's handles alive until it has ended too. Its connections and names
 // are freed when its peers learn of its death, or by the next Dial or Listen that
 // needs their place. The file itself is memory: it ends with the machine.
 //
@@ -217,7 +221,9 @@
 // processes that use this package, not one that writes into the memory itself. A
 // file that is cut off, damaged or of another layout is refused by Open; damage
 // done later by another member gives wrong values or ErrCorrupt, never an access
-// outside of the file, as long as nobody truncates it. What must not be shared is
+// outside of the file, as long as nobody truncates it; a member can also hold a lock
+// for ever, or lock what shows that a dead one lives. PID 1, which must outlive all
+// that, opens the bus with Options.Patience (patience.go). What must not be shared is
 // on a bus of its own. Unset does not wipe the value's bytes.
 //
 // A bus made with Options.Key holds only keyed BLAKE3 hashes of keys, and values
@@ -247,7 +253,12 @@
 //	channels      topics, rights and statistics, see layout_channels.go
 //	rings         two for each connection
 //
-// An owner is the start time of a process in clock ticks above 22 bits of pid, so
+// Behind the end, at 2^62 + 2n and the byte after it, are the locks by which the handle
+// with the number n lives. Version 3 of the layout has them; a file of another
+// version is refused, as nobody can say who of those that use it is alive.
+//
+// An owner is the number of a handle, drawn at random, above 22 bits of the pid that
+// its process sees itself as (1 in a pid namespace of its own, and for people only), so
 // it fits the word that a compare-and-swap takes. layout.go has every field.
 //
 // # Memory order
@@ -283,8 +294,8 @@
 //     who loads the entry sees it whole (A).
 //   - A lock is taken by a compare-and-swap (A) and given back by a Store (R): plain
 //     words under it, such as the heap's lists, are ordered by it. One that is
-//     taken over was stored by a process that is dead: the kernel's exit and our
-//     read of /proc order its stores before our look.
+//     taken over was stored by a process that is dead: the kernel's lock on the
+//     file's locks, which its exit and our question take, orders its stores before our look.
 //   - A setter stores the epoch, then loads the mark of the futex word, and whether
 //     anybody watches; a sleeper sets its mark, a watcher its bit, then loads the
 //     epoch. S keeps both pairs in order, so one of them sees the other and no

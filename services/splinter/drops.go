@@ -113,7 +113,7 @@ func (n *noticer) add(b *Bus, notice rmp.DropNotice) {
 	}
 	if !n.running {
 		n.running = true
-		go n.run(b)
+		b.start(func() { n.run(b) })
 	}
 }
 

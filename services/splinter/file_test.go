@@ -37,6 +37,7 @@ func TestAFileThatIsNoWholeBusIsRefused(t *testing.T) {
 		"a page long":  func(b []byte) []byte { return append(b, make([]byte, pageSize)...) },
 		"magic":        func(b []byte) []byte { b[0] ^= 1; return b },
 		"version":      func(b []byte) []byte { b[8]++; return b },
+		"older":        func(b []byte) []byte { b[8] = 2; return b },
 		"byte order":   func(b []byte) []byte { b[12]++; return b },
 		"slots":        func(b []byte) []byte { b[32]++; return b },
 	} {
@@ -54,6 +55,19 @@ func TestAFileThatIsNoWholeBusIsRefused(t *testing.T) {
 	}
 	if _, err := Open(path + ".none"); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("no file: %v", err)
+	}
+}
+
+func TestAnOlderLayoutIsRefusedByItsVersion(t *testing.T) {
+	path, content := smallBusFile(t)
+	content[8] = 2
+	if err := os.WriteFile(path, content, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, err := Create(path, Options{})
+	if !errors.Is(err, ErrNotABus) || !strings.Contains(err.Error(), "its layout is version 2, this program knows 3") ||
+		!strings.Contains(hint.Of(err), "remove the file") {
+		t.Fatalf("got %v, hint %q", err, hint.Of(err))
 	}
 }
 

@@ -3,6 +3,7 @@ package splinter
 import (
 	"context"
 	"math"
+	"runtime/debug"
 	"sync/atomic"
 	"time"
 	"unsafe"
@@ -19,12 +20,22 @@ const (
 	futexWake = 1
 )
 
-// sleep blocks the goroutine and its thread until ready says true or ctx ends.
-// ready is called with nothing held and must become true before the word is kicked or notified.
-func sleep(ctx context.Context, w *atomic.Uint32, ready func() bool) error {
+// sleepOn blocks the goroutine and its thread until ready says true or ctx ends.
+// ready is called with nothing held and must become true before the word is kicked
+// or notified. With a limit it also looks again when nobody woke it for so long.
+func sleepOn(ctx context.Context, w *atomic.Uint32, limit time.Duration, ready func() bool) error {
+	timeout := unix.NsecToTimespec(int64(limit))
+	var until uintptr
+	if limit > 0 {
+		until = uintptr(unsafe.Pointer(&timeout))
+	}
 	if ctx.Done() != nil {
 		kicked := make(chan struct{})
-		stop := context.AfterFunc(ctx, func() { kick(w); close(kicked) })
+		stop := context.AfterFunc(ctx, func() {
+			defer close(kicked)
+			defer survive(limit > 0)()
+			kick(w)
+		})
 		defer func() {
 			if !stop() {
 				<-kicked // the word may be gone as soon as this has returned
@@ -45,7 +56,20 @@ func sleep(ctx context.Context, w *atomic.Uint32, ready func() bool) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		unix.Syscall6(unix.SYS_FUTEX, uintptr(unsafe.Pointer(w)), futexWait, uintptr(v), 0, 0, 0)
+		unix.Syscall6(unix.SYS_FUTEX, uintptr(unsafe.Pointer(w)), futexWait, uintptr(v), until, 0, 0)
+	}
+}
+
+// survive makes a fault on a file that was cut off end the function that defers
+// what it returns, and no more; the sleeper it was to wake finds out itself.
+func survive(faults bool) func() {
+	if !faults {
+		return func() {}
+	}
+	before := debug.SetPanicOnFault(true)
+	return func() {
+		debug.SetPanicOnFault(before)
+		_ = recover()
 	}
 }
 
@@ -75,7 +99,7 @@ func (b *bell) ring() {
 // if it is not nil, in also.
 func (b *Bus) sleepAt(ctx context.Context, at *bell, also *histogram, ready func() bool) error {
 	before := uint64(time.Now().UnixNano())
-	if err := sleep(ctx, &at.word, ready); err != nil {
+	if err := b.sleep(ctx, &at.word, ready); err != nil {
 		return err
 	}
 	rung := at.stamp.Load()

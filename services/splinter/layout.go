@@ -14,7 +14,7 @@ const (
 	MaxName = 104
 
 	pageSize      = 4096
-	layoutVersion = 2
+	layoutVersion = 3
 	orderProbe    = 0x01020304 // reads otherwise on a big-endian machine
 	wakeWords     = 256        // futex words that keys share by hash
 	stripes       = 16         // copies of the counters, by pid, so that processes do not contend

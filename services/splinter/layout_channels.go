@@ -127,7 +127,7 @@ type bell struct {
 	stamp atomic.Uint64
 }
 
-// publisher is what one process has published.
+// publisher is what one handle has published.
 type publisher struct {
 	owner    atomic.Uint64
 	messages atomic.Uint64
@@ -136,7 +136,7 @@ type publisher struct {
 	_        uint32
 }
 
-// subscriber is one subscription's place; a process's own while owner names it.
+// subscriber is one subscription's place; a handle's own while owner names it.
 type subscriber struct {
 	position atomic.Uint64 // the next message for it; it and publishers move it, by compare-and-swap
 	owner    atomic.Uint64 // 0: free
@@ -157,16 +157,18 @@ type cell struct {
 	data   [cellRoom]byte
 }
 
-// component is one process and what it has done.
+// component is one handle and what it has done.
 type component struct {
-	owner    atomic.Uint64
-	uid      uint32
-	nameLen  uint32
-	name     [48]byte
-	counters stripe
-	drops    [8]atomic.Uint64
-	latency  histogram
-	_        [512]byte
+	owner     atomic.Uint64
+	uid       uint32
+	nameLen   uint32
+	name      [48]byte
+	counters  stripe
+	drops     [8]atomic.Uint64
+	latency   histogram
+	namespace uint64        // of the owner's pid, as /proc numbers it; 0: not known
+	ended     atomic.Uint32 // 1: the handle is closed
+	_         [500]byte
 }
 
 // histogram counts durations by their logarithm: bucket i holds those from 2^i ns.

@@ -73,7 +73,7 @@ func (b *Bus) claimEndpoint(name string) (uint32, error) {
 	if i, ok := b.findEndpoint(name); ok {
 		owner := b.endpoint(i).owner.Load()
 		if b.alive(owner) {
-			return 0, fmt.Errorf("%w by process %d", ErrInUse, ownerPID(owner))
+			return 0, fmt.Errorf("%w by %s", ErrInUse, b.who(owner))
 		}
 		b.reap(b.endpoint(i).participant.Load())
 		return i, nil

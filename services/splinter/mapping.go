@@ -15,6 +15,7 @@ type mapping struct {
 	data []byte
 	g    geometry
 	at   offsets
+	life *life // of the one handle that has it mapped
 }
 
 // openMapping checks the header by reading before it maps anything, so that a
@@ -46,6 +47,9 @@ func openMapping(path string) (*mapping, error) {
 	}
 	m := &mapping{data: data, g: h.Geometry, at: h.Geometry.offsets()}
 	runtime.AddCleanup(m, func(data []byte) { _ = unix.Munmap(data) }, data)
+	if err := m.begin(path, info); err != nil {
+		return nil, err
+	}
 	return m, nil
 }
 

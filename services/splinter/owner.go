@@ -1,71 +1,58 @@
 package splinter
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"os"
 	"runtime"
-	"strconv"
 	"sync/atomic"
 	"time"
-
-	"golang.org/x/sys/unix"
 )
 
-// An owner is a process in one word: its start time in clock ticks since boot
-// above 22 bits of pid. A pid that is used again has another start time.
+// An owner is a handle in one word: its number, by which its life can be asked
+// for (life.go), above 22 bits of the pid that its process has in its own pid
+// namespace, which is for people alone. Numbers are drawn at random, so that of a
+// dead handle never comes again.
 
-const pidBits = 22 // the kernel's pids end at 2^22
+const (
+	pidBits    = 22 // the kernel's pids end at 2^22
+	numberBits = 41
+)
+
+// ErrStuck is what a call on a handle with Options.Patience panics with.
+var ErrStuck = errors.New("a lock of the bus does not come free")
 
 func ownerPID(owner uint64) int { return int(owner & (1<<pidBits - 1)) }
 
-// ownerOf reads the process's start time from /proc/PID/stat (proc(5), field 22).
-// A process that has ended or is a zombie is an error wrapping os.ErrNotExist.
-func ownerOf(pid int) (uint64, error) {
-	// The main thread's is the process's too, and user-mode emulators do not fake it.
-	name := strconv.Itoa(pid)
-	path := "/proc/" + name + "/task/" + name + "/stat"
-	stat, err := os.ReadFile(path)
-	if err != nil {
-		if errors.Is(err, unix.ESRCH) {
-			err = fmt.Errorf("%w: %w", os.ErrNotExist, err)
-		}
-		return 0, err
-	}
-	fields := bytes.Fields(stat[bytes.LastIndexByte(stat, ')')+1:])
-	if len(fields) < 20 {
-		return 0, fmt.Errorf("%s has %d fields after the name, 20 were expected", path, len(fields))
-	}
-	if state := fields[0][0]; state == 'Z' || state == 'X' {
-		return 0, fmt.Errorf("process %d has ended: %w", pid, os.ErrNotExist)
-	}
-	start, err := strconv.ParseUint(string(fields[19]), 10, 64)
-	if err != nil {
-		return 0, fmt.Errorf("%s: start time: %w", path, err)
-	}
-	return start<<pidBits | uint64(pid), nil
-}
+func newOwner(number uint64) uint64 { return number<<pidBits | uint64(os.Getpid())&(1<<pidBits-1) }
 
-// alive says whether the owner's process still runs; in doubt it says yes.
+// alive says whether the owner's handle is held by a process that runs; in doubt it says yes.
 func (b *Bus) alive(owner uint64) bool {
 	if owner == b.self {
 		return true
 	}
-	now, err := ownerOf(ownerPID(owner))
-	if err != nil {
-		return !errors.Is(err, os.ErrNotExist)
-	}
-	return now == owner
+	number := owner >> pidBits
+	return number != 0 && b.life.sees(number)
 }
 
-// lock takes a lock word for this process. A lock that a dead process left is
-// taken over, and lock says so. Locks are held for a copy of one value at most; a
+// who names an owner for a person: its pid as it sees itself and its component.
+func (b *Bus) who(owner uint64) string {
+	for i := range uint32(componentLimit) {
+		if c := b.component(i); owner != 0 && c.owner.Load() == owner {
+			return fmt.Sprintf("process %d (%s)", ownerPID(owner), c.text())
+		}
+	}
+	return fmt.Sprintf("process %d", ownerPID(owner))
+}
+
+// lock takes a lock word for this handle. A lock that a dead one left is taken
+// over, and lock says so. Locks are held for a copy of one value at most; a
 // holder that the scheduler has stopped is waited for with growing pauses.
 func (b *Bus) lock(w *atomic.Uint64) (tookOver bool) {
 	if w.CompareAndSwap(0, b.self) {
 		return false
 	}
+	var waits patience
 	for round := 0; ; round++ {
 		owner := w.Load()
 		if owner == 0 {
@@ -85,6 +72,7 @@ func (b *Bus) lock(w *atomic.Uint64) (tookOver bool) {
 			}
 			continue
 		}
+		waits.check(b, owner)
 		time.Sleep(min(time.Millisecond, 10*time.Microsecond*time.Duration(round-63)))
 	}
 }

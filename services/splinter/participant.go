@@ -23,7 +23,8 @@ func (b *Bus) join() error {
 	b.memberIndex, b.member = i, b.participant(i)
 	b.member.owner.Store(b.self)
 	b.watcher = make(chan struct{})
-	go b.watch(b.member, b.watcher)
+	member, watcher := b.member, b.watcher
+	b.start(func() { b.watch(member, watcher) })
 	return nil
 }
 
@@ -59,7 +60,7 @@ func (b *Bus) leave() {
 // peer has closed and lets listeners look for who dialled.
 func (b *Bus) watch(member *participant, ended chan struct{}) {
 	defer close(ended)
-	_ = sleep(context.Background(), &member.doorbell, func() bool {
+	_ = b.sleep(context.Background(), &member.doorbell, func() bool {
 		b.mu.Lock()
 		conns, listeners := keysOf(b.conns), keysOf(b.listeners)
 		b.mu.Unlock()

@@ -31,13 +31,18 @@ var roles = map[string]func(ctx context.Context, b *Bus) error{
 func TestMain(m *testing.M) {
 	role := os.Getenv("SPLINTER_TEST_ROLE")
 	if role == "" {
-		os.Exit(m.Run())
+		code := m.Run()
+		removeProgram()
+		os.Exit(code)
 	}
 	// A parent that dies closes the pipe; nobody is left behind.
 	go func() {
 		io.Copy(io.Discard, os.Stdin)
 		os.Exit(1)
 	}()
+	if role == "orphan" { // never opens the bus; lives until the parent's end
+		select {}
+	}
 	b, err := Open(os.Getenv("RUNA_BUS"))
 	if err == nil {
 		err = roles[role](context.Background(), b)
@@ -56,12 +61,22 @@ type child struct {
 // start runs the role in a process of its own and waits until it says it is ready.
 func start(t *testing.T, b *Bus, role string, env ...string) *child {
 	t.Helper()
-	cmd := exec.Command(os.Args[0])
-	if runner := os.Getenv("SPLINTER_TEST_RUNNER"); runner != "" { // qemu-aarch64, say
-		cmd = exec.Command(runner, os.Args[0])
-	}
+	cmd := programCommand(os.Args[0])
 	cmd.Env = append(os.Environ(), "SPLINTER_TEST_ROLE="+role, "RUNA_BUS="+b.Path())
 	cmd.Env = append(cmd.Env, env...)
+	return startCommand(t, cmd)
+}
+
+// programCommand runs a program made for the machine that the tests were built for.
+func programCommand(path string) *exec.Cmd {
+	if runner := os.Getenv("SPLINTER_TEST_RUNNER"); runner != "" { // qemu-aarch64, say
+		return exec.Command(runner, path)
+	}
+	return exec.Command(path)
+}
+
+func startCommand(t *testing.T, cmd *exec.Cmd) *child {
+	t.Helper()
 	cmd.Stderr = os.Stderr
 	stdin, err := cmd.StdinPipe()
 	if err != nil {

@@ -47,7 +47,7 @@ func (b *Bus) request(ctx context.Context, name string, f rmp.Frame) (*Stream, e
 	}
 	s := &Stream{conn: conn, name: name, ctx: ctx, stop: func() bool { return true }}
 	if ctx.Done() != nil {
-		s.stop = context.AfterFunc(ctx, func() { conn.Close() })
+		s.stop = context.AfterFunc(ctx, func() { b.run(func() { conn.Close() }) })
 	}
 	if err := conn.Send(ctx, f); err != nil {
 		s.Close()
@@ -132,7 +132,7 @@ type requests struct {
 func (l *Listener) AcceptRequest(ctx context.Context) (*Request, error) {
 	l.requests.begin.Do(func() {
 		l.requests.ready = make(chan *Request)
-		go l.serveRequests()
+		l.bus.start(l.serveRequests)
 	})
 	select {
 	case r := <-l.requests.ready:
@@ -155,7 +155,7 @@ func (l *Listener) serveRequests() {
 		if err != nil {
 			continue // this connection could not be watched; its client sees it closed
 		}
-		go l.readQuestion(conn)
+		l.bus.start(func() { l.readQuestion(conn) })
 	}
 }
 

@@ -41,7 +41,7 @@ func (b *Bus) count(counter int, n uint64) { b.stripe.values[counter].Add(n) }
 // EndpointInfo is one name somebody listens under.
 type EndpointInfo struct {
 	Name       string
-	PID        int
+	PID        int    // as it sees itself
 	Generation uint32 // how often the endpoint has changed hands
 	Alive      bool
 }

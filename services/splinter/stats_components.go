@@ -7,6 +7,9 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync"
+
+	"golang.org/x/sys/unix"
 )
 
 // Statistics is what everybody has done on the bus, for a person who looks. It
@@ -24,7 +27,7 @@ type Statistics struct {
 type ComponentStatistics struct {
 	Name     string // of the program's file
 	UID      uint32
-	PIDs     []int // those that run
+	PIDs     []int // those that run, as they see themselves: 1 in a pid namespace of its own
 	Counters Counters
 	Drops    Drops     // frames it dropped: as a receiver, or as a publisher that did not get rid of them
 	Wake     Histogram // from being woken to running, in Receive
@@ -65,16 +68,18 @@ type SubscriberStatistics struct {
 // ConnectionStatistics is one open connection. Bytes are those ever sent.
 type ConnectionStatistics struct {
 	Name                   string // that was dialled; empty if its listener has gone
-	Client, Server         int    // pids
+	Client, Server         int    // pids, as they see themselves
 	ClientName, ServerName string // components
 	ToServer, ToClient     uint64 // bytes
 	WaitServer, WaitClient uint64 // of them not yet read
 }
 
-// openComponent finds or takes this process's place among the components. With
-// every place taken by the living it counts for itself alone.
-func (b *Bus) openComponent() {
-	name := filepath.Base(os.Args[0])
+// openComponent takes a place among the components for this handle; name is empty
+// for the program's own. With every place taken by the living it counts for itself alone.
+func (b *Bus) openComponent(name string) {
+	if name == "" {
+		name = filepath.Base(os.Args[0])
+	}
 	b.lockChannels()
 	defer b.unlockChannels()
 	c := b.findComponent(name)
@@ -84,13 +89,27 @@ func (b *Bus) openComponent() {
 	if c.owner.Load() != b.self {
 		c.uid = b.channels.uid
 		c.nameLen = uint32(copy(c.name[:], name))
+		c.namespace = pidNamespace()
 		c.owner.Store(b.self)
 	}
+	c.ended.Store(0)
 	b.channels.component = c
 	b.stripe = &c.counters
 }
 
-// findComponent is this process's place, or one of an ended process of the same
+// pidNamespace is the number of this process's pid namespace, 0 without /proc.
+var pidNamespace = sync.OnceValue(func() uint64 {
+	var stat unix.Stat_t
+	if unix.Stat("/proc/self/ns/pid", &stat) != nil {
+		return 0
+	}
+	return stat.Ino
+})
+
+// running says whether the component's handle is open and its process alive.
+func (b *Bus) running(c *component) bool { return c.ended.Load() == 0 && b.alive(c.owner.Load()) }
+
+// findComponent is this handle's place, or one of an ended handle of the same
 // component, or a free one, or any ended one's after its counts were added to
 // those of the forgotten. The caller holds the channel lock.
 func (b *Bus) findComponent(name string) *component {
@@ -104,7 +123,7 @@ func (b *Bus) findComponent(name string) *component {
 			if free == nil {
 				free = c
 			}
-		case ended == nil && c.uid == b.channels.uid && c.text() == name[:min(len(name), len(c.name))] && !b.alive(owner):
+		case ended == nil && c.uid == b.channels.uid && c.text() == name[:min(len(name), len(c.name))] && !b.running(c):
 			ended = c
 		}
 	}
@@ -115,7 +134,7 @@ func (b *Bus) findComponent(name string) *component {
 		return free
 	}
 	for i := range uint32(componentLimit) {
-		if c := b.component(i); !b.alive(c.owner.Load()) {
+		if c := b.component(i); !b.running(c) {
 			b.header().counters[0].add(&c.counters)
 			c.forget()
 			return c
@@ -166,7 +185,11 @@ func (b *Bus) componentStatistics(names map[uint64]string) (all []ComponentStati
 		uid  uint32
 	}
 	totals := map[identity]*component{}
-	pids := map[identity][]int{}
+	type process struct {
+		namespace uint64
+		pid       int
+	}
+	processes := map[identity][]process{}
 	for i := range uint32(componentLimit) {
 		c := b.component(i)
 		owner := c.owner.Load()
@@ -187,13 +210,17 @@ func (b *Bus) componentStatistics(names map[uint64]string) (all []ComponentStati
 		for i := range c.latency {
 			total.latency[i].Add(c.latency[i].Load())
 		}
-		if b.alive(owner) {
-			pids[id] = append(pids[id], ownerPID(owner))
+		if p := (process{c.namespace, ownerPID(owner)}); b.running(c) && !slices.Contains(processes[id], p) {
+			processes[id] = append(processes[id], p) // one process may have several handles
 		}
 	}
 	for id, total := range totals {
+		var pids []int
+		for _, p := range processes[id] {
+			pids = append(pids, p.pid)
+		}
 		all = append(all, ComponentStatistics{
-			Name: id.name, UID: id.uid, PIDs: pids[id], Counters: total.counters.counters(),
+			Name: id.name, UID: id.uid, PIDs: pids, Counters: total.counters.counters(),
 			Drops: dropsOf(&total.drops), Wake: total.latency.read(),
 		})
 	}

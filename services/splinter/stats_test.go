@@ -83,9 +83,9 @@ func TestCountsOutliveTheirProcessesAndPlacesAreUsedAgain(t *testing.T) {
 	}
 	for i := range 3 {
 		other := again(t, b)
-		other.self += uint64(i+1) << pidBits // of another start time: not alive, and not this process
+		other.self += uint64(i+1) << pidBits // of another number: not alive, and not this handle
 		other.become(uint32(5000+i), 1)
-		other.openComponent()
+		other.openComponent("")
 		if other.channels.component.owner.Load() != other.self {
 			t.Fatalf("component %d has no place", i)
 		}

@@ -327,7 +327,7 @@ func (b *Bus) Wait(ctx context.Context, key string, after uint64) (value []byte,
 		return nil, 0, fmt.Errorf("wait: %w", err)
 	}
 	defer runtime.KeepAlive(b)
-	sleepErr := sleep(ctx, &b.wake(b.hash(b.storedKey(key))).word, func() bool {
+	sleepErr := b.sleep(ctx, &b.wake(b.hash(b.storedKey(key))).word, func() bool {
 		value, version, err = b.Get(key)
 		if err != nil {
 			return !errors.Is(err, ErrNotFound)

@@ -101,3 +101,27 @@ func BenchmarkAllocAndFree(b *testing.B) {
 		bus.free(bl)
 	}
 }
+
+// BenchmarkAlive asks whether the owner of a lock lives, with many handles there.
+func BenchmarkAlive(b *testing.B) {
+	path := filepath.Join(b.TempDir(), "bus")
+	bus, err := Create(path, Options{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer bus.Close()
+	var others []*Bus
+	for range 64 {
+		other, err := Open(path)
+		if err != nil {
+			b.Fatal(err)
+		}
+		others = append(others, other)
+		defer other.Close()
+	}
+	for i := 0; b.Loop(); i++ {
+		if !bus.alive(others[i%len(others)].self) {
+			b.Fatal("it is dead")
+		}
+	}
+}

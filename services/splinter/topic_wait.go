@@ -122,7 +122,7 @@ func (t *Topic) await(ctx context.Context, floor uint64) {
 	if contextDone(ctx) == nil {
 		limit, cancel := context.WithTimeout(ctx, blockLimit)
 		stop := t.watchDeaths(floor)
-		_ = sleep(limit, &s.space, func() bool {
+		_ = t.bus.sleep(limit, &s.space, func() bool {
 			_, worth := t.behind(floor)
 			return worth == 0 || t.bus.closed.Load()
 		})
@@ -169,17 +169,14 @@ func (t *Topic) watchDeaths(floor uint64) (stop func()) {
 		if owner == 0 || owner == t.bus.self || sub.lagging.Load() != 0 || sub.position.Load() >= floor {
 			continue
 		}
-		w, err := t.bus.watchDeath(owner, func() {
+		watches = append(watches, t.bus.watchDeath(owner, func() {
 			defer runtime.KeepAlive(t.bus)
 			t.lock()
 			if sub.owner.Load() == owner {
 				t.removeSubscriber(sub)
 			}
 			t.unlock()
-		})
-		if err == nil {
-			watches = append(watches, w)
-		}
+		}))
 	}
 	return func() {
 		for _, w := range watches {

@@ -198,7 +198,7 @@ func (w *watch) wait(ctx context.Context) (events []Event, err error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	sleepErr := sleep(ctx, w.word, func() bool {
+	sleepErr := b.sleep(ctx, w.word, func() bool {
 		if err = b.checkOpen(); err != nil {
 			return true
 		}

@@ -15,7 +15,7 @@ type probe struct {
 }
 
 // checkABI compares the library with the header this package mirrors: the
-// release it names, the default value of every field of both parameter
+// release it names, the default value of every field of the parameter
 // structs, and that nothing is written beyond their end. The structs change in
 // their middle between releases, and a mismatch found later is a crash.
 func checkABI(l *Library, handles []uintptr) error {
@@ -23,10 +23,11 @@ func checkABI(l *Library, handles []uintptr) error {
 	if l.version != Release && !strings.HasPrefix(l.version, Release+"-") {
 		return fmt.Errorf("check ABI: the library is llama.cpp %q, want %q", l.version, Release)
 	}
-	var model, context probe
+	var model, context, quantize probe
 	for name, p := range map[string]*probe{
-		"llama_model_default_params":   &model,
-		"llama_context_default_params": &context,
+		"llama_model_default_params":          &model,
+		"llama_context_default_params":        &context,
+		"llama_model_quantize_default_params": &quantize,
 	} {
 		address, err := lookup(handles, name)
 		if err != nil {
@@ -42,8 +43,8 @@ func checkABI(l *Library, handles []uintptr) error {
 	if err := compareDefaults("llama_context_params", context, expectedContextParams()); err != nil {
 		return err
 	}
-	if !l.c.chainDefault().noPerf {
-		return fmt.Errorf("check ABI: llama_sampler_chain_params.no_perf is false, want true")
+	if err := compareDefaults("llama_model_quantize_params", quantize, expectedQuantizeParams()); err != nil {
+		return err
 	}
 	return nil
 }
@@ -76,5 +77,13 @@ func expectedContextParams() contextParams {
 		yarnExtFactor: -1, yarnAttnFactor: -1, yarnBetaFast: -1, yarnBetaSlow: -1, defragThold: -1,
 		typeK: typeF16, typeV: typeF16,
 		offloadKQV: true, noPerf: true, opOffload: true, swaFull: true,
+	}
+}
+
+// expectedQuantizeParams are the values of llama_model_quantize_default_params in v0.5.0.
+func expectedQuantizeParams() quantizeParams {
+	return quantizeParams{
+		ftype: 7, outputTensorType: typeCount, tokenEmbeddingType: typeCount,
+		quantizeOutputTensor: true, maxBufferSize: 8 << 30,
 	}
 }

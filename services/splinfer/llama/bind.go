@@ -2,15 +2,14 @@ package llama
 
 import (
 	"reflect"
-	"strings"
-	"sync/atomic"
 	"unsafe"
 
 	"github.com/ebitengine/purego"
 )
 
-// bindSymbols points every field of f at the C function its tag names.
-func bindSymbols(f *functions, handles []uintptr) error {
+// bindSymbols points every field of f, a pointer to a struct of functions, at
+// the C function its tag names.
+func bindSymbols(f any, handles []uintptr) error {
 	value := reflect.ValueOf(f).Elem()
 	for i := range value.NumField() {
 		field := value.Type().Field(i)
@@ -22,37 +21,6 @@ func bindSymbols(f *functions, handles []uintptr) error {
 		purego.RegisterFunc(pointer.Interface(), address)
 	}
 	return nil
-}
-
-// logSink is where llama.cpp's messages go; the C callback is made once, since
-// callbacks are never released.
-var (
-	logSink     atomic.Pointer[LogFunc]
-	logCallback = purego.NewCallback(receiveLog)
-)
-
-func setLog(l *Library, log LogFunc) {
-	if log == nil {
-		log = func(int, string) {}
-	}
-	logSink.Store(&log)
-	l.c.logSet(logCallback, 0)
-}
-
-// muteLog drops llama.cpp's messages until the returned function is called; it
-// is used around calls whose messages would repeat a person's words.
-func muteLog() (restore func()) {
-	quiet := LogFunc(func(int, string) {})
-	before := logSink.Swap(&quiet)
-	return func() { logSink.Store(before) }
-}
-
-func receiveLog(level int32, text *byte, _ uintptr) uintptr {
-	line := strings.TrimSpace(goString(text))
-	if sink := logSink.Load(); sink != nil && strings.Trim(line, ".") != "" {
-		(*sink)(int(level), line)
-	}
-	return 0
 }
 
 // goString copies a C string; nil gives "".

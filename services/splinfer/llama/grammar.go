@@ -1,6 +1,7 @@
 package llama
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -8,7 +9,13 @@ import (
 	"unicode/utf8"
 
 	"golang.org/x/sys/unix"
+
+	"runa/services/hint"
 )
+
+// ErrGrammar is wrapped by errors about a grammar that can't be used, and about
+// tokens that a grammar does not allow.
+var ErrGrammar = errors.New("grammar")
 
 // llama.cpp's grammar parser recurses once per open bracket, so a grammar is
 // bounded before it gets there.
@@ -16,6 +23,26 @@ const (
 	maxGrammarBytes = 64 << 10
 	maxGrammarDepth = 128
 )
+
+// parseGrammar compiles GBNF. llama.cpp prints a faulty grammar in full, so
+// its log is muted and its standard error caught; the error carries only the
+// place and the kind of the fault.
+func (m *Model) parseGrammar(text string) (uintptr, error) {
+	if err := checkGrammar(text); err != nil {
+		return 0, fmt.Errorf("%w: %w", ErrGrammar, err)
+	}
+	var handle uintptr
+	restore := muteLog()
+	printed, err := captureStandardError(func() { handle = m.library.c.grammar(m.vocab, text, "root") })
+	restore()
+	if handle != 0 {
+		return handle, nil
+	}
+	if err != nil {
+		return 0, fmt.Errorf("%w: %w", ErrGrammar, err)
+	}
+	return 0, hint.New(fmt.Errorf("%w: %s", ErrGrammar, grammarFault(printed, text)), "grammars are written in llama.cpp's GBNF and need a rule named root")
+}
 
 // checkGrammar refuses text that would hurt llama.cpp's parser.
 func checkGrammar(text string) error {
@@ -96,4 +123,30 @@ func captureStandardError(call func()) (string, error) {
 		return "", fmt.Errorf("read llama.cpp's messages: %w", err)
 	}
 	return string(printed), nil
+}
+
+// grammarFault turns what llama.cpp printed, "...error parsing grammar: WHAT
+// at REST", into WHAT with the line and column where REST begins.
+func grammarFault(printed, text string) string {
+	_, message, found := strings.Cut(printed, "error parsing grammar: ")
+	if !found {
+		return "it has no rule named root, or a rule that begins with itself"
+	}
+	message, _ = strings.CutSuffix(strings.TrimRight(message, "\n"), strings.TrimRight(text, "\n"))
+	message = strings.TrimRight(message, "\n")
+	what, rest, located := strings.Cut(message, " at ")
+	if !located {
+		return firstWords(what)
+	}
+	offset := max(0, len(strings.TrimRight(text, "\n"))-len(rest))
+	before := text[:min(offset, len(text))]
+	line := strings.Count(before, "\n") + 1
+	column := offset - strings.LastIndex(before, "\n")
+	return fmt.Sprintf("line %d, column %d: %s", line, column, what)
+}
+
+// firstWords keeps a message without what it quotes from the grammar.
+func firstWords(message string) string {
+	message, _, _ = strings.Cut(message, "'")
+	return strings.ToLower(strings.TrimSpace(message))
 }

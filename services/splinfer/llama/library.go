@@ -26,11 +26,15 @@ type functions struct {
 	backendInit  func()                                                                                           `c:"llama_backend_init"`
 	modelDefault func() modelParams                                                                               `c:"llama_model_default_params"`
 	ctxDefault   func() contextParams                                                                             `c:"llama_context_default_params"`
-	chainDefault func() samplerChainParams                                                                        `c:"llama_sampler_chain_default_params"`
 	modelLoad    func(path string, p modelParams) uintptr                                                         `c:"llama_model_load_from_file"`
 	modelFree    func(model uintptr)                                                                              `c:"llama_model_free"`
 	modelDesc    func(model uintptr, buf *byte, size uintptr) int32                                               `c:"llama_model_desc"`
 	ctxTrain     func(model uintptr) int32                                                                        `c:"llama_model_n_ctx_train"`
+	modelBytes   func(model uintptr) uint64                                                                       `c:"llama_model_size"`
+	embeddingN   func(model uintptr) int32                                                                        `c:"llama_model_n_embd_out"`
+	recurrent    func(model uintptr) bool                                                                         `c:"llama_model_is_recurrent"`
+	hybrid       func(model uintptr) bool                                                                         `c:"llama_model_is_hybrid"`
+	maxSequences func() uintptr                                                                                   `c:"llama_max_parallel_sequences"`
 	hasEncoder   func(model uintptr) bool                                                                         `c:"llama_model_has_encoder"`
 	hasDecoder   func(model uintptr) bool                                                                         `c:"llama_model_has_decoder"`
 	chatTemplate func(model uintptr, name *byte) string                                                           `c:"llama_model_chat_template"`
@@ -40,6 +44,7 @@ type functions struct {
 	isEOG        func(vocab uintptr, t Token) bool                                                                `c:"llama_vocab_is_eog"`
 	suppress     func(vocab uintptr, n *int32) *Token                                                             `c:"llama_vocab_get_suppress_tokens"`
 	tokenize     func(v uintptr, text *byte, n int32, out *Token, max int32, addSpecial, parseSpecial bool) int32 `c:"llama_tokenize"`
+	detokenize   func(v uintptr, tokens *Token, n int32, out *byte, max int32, removeSpecial, unparse bool) int32 `c:"llama_detokenize"`
 	toPiece      func(v uintptr, t Token, buf *byte, size, lstrip int32, special bool) int32                      `c:"llama_token_to_piece"`
 	applyChat    func(template string, chat *chatMessage, n uintptr, assistant bool, buf *byte, size int32) int32 `c:"llama_chat_apply_template"`
 	ctxNew       func(model uintptr, p contextParams) uintptr                                                     `c:"llama_init_from_model"`
@@ -47,28 +52,29 @@ type functions struct {
 	ctxSize      func(ctx uintptr) uint32                                                                         `c:"llama_n_ctx_seq"`
 	attachPool   func(ctx, pool, batchPool uintptr)                                                               `c:"llama_attach_threadpool"`
 	detachPool   func(ctx uintptr)                                                                                `c:"llama_detach_threadpool"`
+	setThreads   func(ctx uintptr, threads, batchThreads int32)                                                   `c:"llama_set_n_threads"`
 	getMemory    func(ctx uintptr) uintptr                                                                        `c:"llama_get_memory"`
 	memoryClear  func(memory uintptr, data bool)                                                                  `c:"llama_memory_clear"`
+	memoryRemove func(memory uintptr, sequence, from, to int32) bool                                              `c:"llama_memory_seq_rm"`
+	memoryCopy   func(memory uintptr, source, target, from, to int32)                                             `c:"llama_memory_seq_cp"`
+	memoryLast   func(memory uintptr, sequence int32) int32                                                       `c:"llama_memory_seq_pos_max"`
+	stateSize    func(ctx uintptr, sequence int32) uintptr                                                        `c:"llama_state_seq_get_size"`
+	stateGet     func(ctx uintptr, out *byte, size uintptr, sequence int32) uintptr                               `c:"llama_state_seq_get_data"`
+	stateSet     func(ctx uintptr, in *byte, size uintptr, sequence int32) uintptr                                `c:"llama_state_seq_set_data"`
+	poolingType  func(ctx uintptr) int32                                                                          `c:"llama_pooling_type"`
+	embeddingSeq func(ctx uintptr, sequence int32) *float32                                                       `c:"llama_get_embeddings_seq"`
+	adapterInit  func(model uintptr, path string) uintptr                                                         `c:"llama_adapter_lora_init"`
+	adapterFree  func(adapter uintptr)                                                                            `c:"llama_adapter_lora_free"`
+	adaptersSet  func(ctx uintptr, adapters *uintptr, n uintptr, scales *float32) int32                           `c:"llama_set_adapters_lora"`
+	quantDefault func() quantizeParams                                                                            `c:"llama_model_quantize_default_params"`
+	quantize     func(in, out string, params *quantizeParams) uint32                                              `c:"llama_model_quantize"`
 	decode       func(ctx uintptr, b batch) int32                                                                 `c:"llama_decode"`
 	synchronize  func(ctx uintptr)                                                                                `c:"llama_synchronize"`
 	logits       func(ctx uintptr, i int32) *float32                                                              `c:"llama_get_logits_ith"`
-	chainInit    func(p samplerChainParams) uintptr                                                               `c:"llama_sampler_chain_init"`
-	chainAdd     func(chain, sampler uintptr)                                                                     `c:"llama_sampler_chain_add"`
 	apply        func(sampler uintptr, candidates *tokenDataArray)                                                `c:"llama_sampler_apply"`
 	accept       func(sampler uintptr, t Token)                                                                   `c:"llama_sampler_accept"`
 	samplerFree  func(sampler uintptr)                                                                            `c:"llama_sampler_free"`
-	greedy       func() uintptr                                                                                   `c:"llama_sampler_init_greedy"`
-	dist         func(seed uint32) uintptr                                                                        `c:"llama_sampler_init_dist"`
-	topK         func(k int32) uintptr                                                                            `c:"llama_sampler_init_top_k"`
-	topP         func(p float32, minKeep uintptr) uintptr                                                         `c:"llama_sampler_init_top_p"`
-	minP         func(p float32, minKeep uintptr) uintptr                                                         `c:"llama_sampler_init_min_p"`
-	typical      func(p float32, minKeep uintptr) uintptr                                                         `c:"llama_sampler_init_typical"`
-	temp         func(t float32) uintptr                                                                          `c:"llama_sampler_init_temp"`
-	mirostat     func(vocab int32, seed uint32, tau, eta float32, m int32) uintptr                                `c:"llama_sampler_init_mirostat"`
-	mirostatV2   func(seed uint32, tau, eta float32) uintptr                                                      `c:"llama_sampler_init_mirostat_v2"`
 	grammar      func(vocab uintptr, text, root string) uintptr                                                   `c:"llama_sampler_init_grammar"`
-	penalties    func(vocab, lastN int32, repeat, frequency, presence float32) uintptr                            `c:"llama_sampler_init_penalties"`
-	bias         func(vocab, n int32, biases *logitBias) uintptr                                                  `c:"llama_sampler_init_logit_bias"`
 }
 
 // threadpoolParams is struct ggml_threadpool_params of ggml.h.

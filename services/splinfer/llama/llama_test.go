@@ -96,16 +96,16 @@ func write(t testing.TB, m *Model, c *Context, prompt string, n int, s Sampling)
 
 func TestStructsHaveTheSizesOfTheHeader(t *testing.T) {
 	for name, sizes := range map[string][2]uintptr{
-		"llama_model_params":         {unsafe.Sizeof(modelParams{}), 80},
-		"llama_context_params":       {unsafe.Sizeof(contextParams{}), 160},
-		"context abort_callback":     {unsafe.Offsetof(contextParams{}.abortCallback), 112},
-		"context samplers":           {unsafe.Offsetof(contextParams{}.samplers), 136},
-		"llama_batch":                {unsafe.Sizeof(batch{}), 56},
-		"llama_sampler_chain_params": {unsafe.Sizeof(samplerChainParams{}), 1},
-		"llama_token_data":           {unsafe.Sizeof(tokenData{}), 12},
-		"llama_token_data_array":     {unsafe.Sizeof(tokenDataArray{}), 32},
-		"llama_chat_message":         {unsafe.Sizeof(chatMessage{}), 16},
-		"ggml_threadpool_params":     {unsafe.Sizeof(threadpoolParams{}), 528},
+		"llama_model_params":     {unsafe.Sizeof(modelParams{}), 80},
+		"llama_context_params":   {unsafe.Sizeof(contextParams{}), 160},
+		"context abort_callback": {unsafe.Offsetof(contextParams{}.abortCallback), 112},
+		"context samplers":       {unsafe.Offsetof(contextParams{}.samplers), 136},
+		"llama_batch":            {unsafe.Sizeof(batch{}), 56},
+		"llama_quantize_params":  {unsafe.Sizeof(quantizeParams{}), 64},
+		"llama_token_data":       {unsafe.Sizeof(tokenData{}), 12},
+		"llama_token_data_array": {unsafe.Sizeof(tokenDataArray{}), 32},
+		"llama_chat_message":     {unsafe.Sizeof(chatMessage{}), 16},
+		"ggml_threadpool_params": {unsafe.Sizeof(threadpoolParams{}), 528},
 	} {
 		if sizes[0] != sizes[1] {
 			t.Errorf("%s: %d, want %d", name, sizes[0], sizes[1])

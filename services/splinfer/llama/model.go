@@ -4,7 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"os"
+	"slices"
 	"strings"
 	"unsafe"
 
@@ -23,50 +23,54 @@ type Model struct {
 	longest  int // bytes of the longest piece
 	template string
 	suppress []Token
+	ends     []Token // end-of-generation tokens, in ascending order
+	isEnd    []bool  // by token
+	identity Identity
+	breakers *breakers
 }
 
-// LoadModel maps the GGUF file at path. It must be a model that generates
-// text; the caller has checked the file (see services/gguf), since libllama
+// LoadOptions shape how a model is loaded.
+type LoadOptions struct {
+	// Progress, if set, is told the part of the weights that is loaded, 0 to 1.
+	// It is called by the loading goroutine; when it returns false the load ends with
+	// ErrAborted.
+	Progress func(part float32) bool
+}
+
+// LoadModel is Load without options.
+func (l *Library) LoadModel(path string) (*Model, error) { return l.Load(path, LoadOptions{}) }
+
+// Load maps the GGUF file at path. It must be a model that generates text or
+// embeds it; the caller has checked the file (see services/gguf), since libllama
 // trusts what a header says.
-func (l *Library) LoadModel(path string) (*Model, error) {
+func (l *Library) Load(path string, o LoadOptions) (*Model, error) {
 	if strings.IndexByte(path, 0) >= 0 {
 		return nil, errors.New("load model: the path has a zero byte in it")
 	}
-	if _, err := os.Stat(path); err != nil {
+	identity, err := fileIdentity(path)
+	if err != nil {
 		return nil, fmt.Errorf("load model: %w", err)
 	}
 	params := l.c.modelDefault()
 	params.loadMode = loadModeMmap
+	progress := beginProgress(o.Progress, &params)
+	defer progress.end()
 	var reason string
 	restore := collectErrors(&reason)
 	handle := l.c.modelLoad(path, params)
 	restore()
+	if handle == 0 && progress.aborted() {
+		return nil, fmt.Errorf("load model %s: %w", path, ErrAborted)
+	}
 	if handle == 0 {
 		return nil, fmt.Errorf("load model %s: llama.cpp refused it: %s", path, reason)
 	}
-	m := &Model{library: l, handle: handle, vocab: l.c.getVocab(handle)}
+	m := &Model{library: l, handle: handle, vocab: l.c.getVocab(handle), identity: identity, breakers: &breakers{}}
 	if err := m.describe(path); err != nil {
 		m.Close()
 		return nil, err
 	}
 	return m, nil
-}
-
-// collectErrors keeps the last error line that llama.cpp prints while a model
-// is loaded, beside passing all lines on.
-func collectErrors(reason *string) (restore func()) {
-	before := logSink.Load()
-	*reason = "no reason given"
-	collect := LogFunc(func(level int, line string) {
-		if level >= 4 {
-			*reason = line
-		}
-		if before != nil {
-			(*before)(level, line)
-		}
-	})
-	logSink.Store(&collect)
-	return func() { logSink.Store(before) }
 }
 
 // describe reads what the rest of the package needs to know of a model.
@@ -85,7 +89,11 @@ func (m *Model) describe(path string) error {
 	if first := c.suppress(m.vocab, &count); first != nil && count > 0 {
 		m.suppress = append(m.suppress, unsafe.Slice(first, count)...)
 	}
+	m.isEnd = make([]bool, m.words)
 	for t := range m.words {
+		if c.isEOG(m.vocab, t) {
+			m.ends, m.isEnd[t] = append(m.ends, t), true
+		}
 		m.longest = max(m.longest, len(m.Piece(t, true)))
 	}
 	return nil
@@ -120,8 +128,27 @@ func (m *Model) Description() string {
 }
 
 // EndsGeneration tells whether t is an end-of-generation token of the model.
-func (m *Model) EndsGeneration(t Token) bool {
-	return m.valid(t) && m.library.c.isEOG(m.vocab, t)
+// It looks into a list made when the model was loaded: asking C for each token of
+// an answer costs several per cent.
+func (m *Model) EndsGeneration(t Token) bool { return m.valid(t) && m.isEnd[t] }
+
+// EndTokens are the model's end-of-generation tokens, in ascending order.
+func (m *Model) EndTokens() []Token { return slices.Clone(m.ends) }
+
+// Identity tells this file of weights from any other.
+func (m *Model) Identity() Identity { return m.identity }
+
+// Bytes is the size of all tensors.
+func (m *Model) Bytes() uint64 { return m.library.c.modelBytes(m.handle) }
+
+// EmbeddingSize is how many numbers an embedding of the model has.
+func (m *Model) EmbeddingSize() int { return int(m.library.c.embeddingN(m.handle)) }
+
+// Recurrent tells whether the model keeps a state of constant size instead of,
+// or, as hybrids do, beside the keys and values of every token. Such a state can't go
+// back: see [ErrNoWayBack].
+func (m *Model) Recurrent() bool {
+	return m.library.c.recurrent(m.handle) || m.library.c.hybrid(m.handle)
 }
 
 func (m *Model) valid(t Token) bool { return t >= 0 && t < m.words }

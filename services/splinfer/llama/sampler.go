@@ -5,45 +5,31 @@ import (
 	"fmt"
 	"math"
 	"runtime"
-	"strings"
-	"unsafe"
-
-	"runa/services/hint"
+	"slices"
 )
 
-// Sampling says how the next token is chosen; the names are those of
-// llama.cpp's command line.
-type Sampling struct {
-	Temp             float32 // <= 0: the likeliest token
-	TopK             int     // <= 0: all
-	TopP             float32 // 1: off
-	MinP             float32 // 0: off
-	TypicalP         float32 // 1: off
-	RepeatLastN      int     // tokens that penalties look back on
-	RepeatPenalty    float32 // 1: off
-	FrequencyPenalty float32 // 0: off
-	PresencePenalty  float32 // 0: off
-	Mirostat         int     // 0, 1 or 2
-	MirostatEnt      float32 // tau: target surprise
-	MirostatLR       float32 // eta: learning rate
-	Seed             uint32
-	IgnoreEOS        bool
-	Grammar          string // GBNF with a rule named root; empty: none
-}
-
-// ErrGrammar is wrapped by errors about a grammar that can't be used.
-var ErrGrammar = errors.New("grammar")
-
-// Sampler chooses tokens for one answer.
+// Sampler chooses the tokens of one answer. It is Go all through but for a
+// grammar, which is llama.cpp's own, and gives the same token for the same
+// logits, history, seed and position, whatever was chosen before.
+//
+// Choose decides and changes nothing; Accept takes a token into the history. A
+// Sampler belongs to one goroutine at a time.
 type Sampler struct {
-	model      *Model
-	chain      uintptr
-	grammar    uintptr
-	penalties  bool
-	lastN      int
-	candidates []tokenData
-	array      tokenDataArray
-	single     [1]tokenData
+	model    *Model
+	options  Sampling
+	order    []string
+	biases   []TokenBias
+	grammar  uintptr
+	history  history
+	dry      dry
+	mirostat mirostat
+	set      candidates
+	chosen   Token   // by the last Choose
+	nextMu   float32 // Mirostat's mu if chosen is accepted
+	top      candidates
+	inC      []tokenData
+	array    tokenDataArray
+	single   [1]tokenData
 }
 
 // Choice is a chosen token with its natural log-probability under the model,
@@ -51,15 +37,22 @@ type Sampler struct {
 type Choice struct {
 	Token   Token
 	LogProb float32
+	Top     []TokenLogProb // the NProbs likeliest tokens, in order
 }
 
-// NewSampler builds llama.cpp's default chain (penalties, top-k, typical,
-// top-p, min-p, temperature, then a draw) or the mirostat one.
+// NewSampler builds llama.cpp's chain: biases, then Samplers in their order and a
+// draw, or temperature and Mirostat.
 func (m *Model) NewSampler(s Sampling) (*Sampler, error) {
-	if err := s.check(); err != nil {
+	if err := s.check(m); err != nil {
 		return nil, fmt.Errorf("new sampler: %w", err)
 	}
-	sampler := &Sampler{model: m, lastN: s.RepeatLastN, candidates: make([]tokenData, m.words)}
+	s.Samplers, s.DrySequenceBreak = slices.Clone(s.Samplers), slices.Clone(s.DrySequenceBreak)
+	sampler := &Sampler{model: m, options: s, order: s.order(), biases: s.biases(m), dry: m.newDry(s), mirostat: newMirostat(s), chosen: -1}
+	lastN := 0
+	if s.RepeatPenalty != 1 || s.FrequencyPenalty != 0 || s.PresencePenalty != 0 {
+		lastN = m.lookBack(s.RepeatLastN)
+	}
+	sampler.history = newHistory(lastN, sampler.dry.lastN)
 	if s.Grammar != "" {
 		handle, err := m.parseGrammar(s.Grammar)
 		if err != nil {
@@ -67,239 +60,235 @@ func (m *Model) NewSampler(s Sampling) (*Sampler, error) {
 		}
 		sampler.grammar = handle
 	}
-	c := &m.library.c
-	sampler.chain = c.chainInit(samplerChainParams{noPerf: true})
-	sampler.addBias(s)
-	sampler.penalties = s.RepeatLastN > 0 && (s.RepeatPenalty != 1 || s.FrequencyPenalty != 0 || s.PresencePenalty != 0)
-	sampler.addChain(s)
 	return sampler, nil
 }
 
-// check refuses what would make libllama abort or divide by zero.
-func (s Sampling) check() error {
-	for name, value := range map[string]float32{
-		"temp": s.Temp, "top-p": s.TopP, "min-p": s.MinP, "typical-p": s.TypicalP,
-		"repeat-penalty": s.RepeatPenalty, "frequency-penalty": s.FrequencyPenalty,
-		"presence-penalty": s.PresencePenalty, "mirostat-ent": s.MirostatEnt, "mirostat-lr": s.MirostatLR,
-	} {
-		if math.IsNaN(float64(value)) || math.IsInf(float64(value), 0) {
-			return fmt.Errorf("%s is not a finite number", name)
+// order is which samplers run; with Mirostat none of those in the list does.
+func (s Sampling) order() []string {
+	switch {
+	case s.Mirostat > 0 && s.Temp > 0:
+		return nil
+	case s.Samplers == nil:
+		return DefaultSamplers()
+	}
+	return s.Samplers
+}
+
+// Close frees the sampler's grammar.
+func (s *Sampler) Close() {
+	if s.grammar != 0 {
+		s.model.library.c.samplerFree(s.grammar)
+		s.grammar = 0
+	}
+}
+
+// Remember lets penalties know tokens that stand before the answer. A grammar
+// does not see them.
+func (s *Sampler) Remember(prompt []Token) {
+	for _, t := range prompt[max(0, len(prompt)-s.history.keep):] {
+		if s.model.valid(t) {
+			s.history.add(t)
 		}
 	}
-	switch {
-	case s.RepeatPenalty <= 0:
-		return fmt.Errorf("repeat-penalty %g is not above 0", s.RepeatPenalty)
-	case s.RepeatLastN < 0 || s.RepeatLastN > 1<<20:
-		return fmt.Errorf("repeat-last-n %d is not within 0 to %d", s.RepeatLastN, 1<<20)
-	case s.Mirostat < 0 || s.Mirostat > 2:
-		return fmt.Errorf("mirostat %d is not 0, 1 or 2", s.Mirostat)
-	case s.TopK > math.MaxInt32:
-		return fmt.Errorf("top-k %d is too large", s.TopK)
+}
+
+// Accept takes a token of the answer into the history and moves the grammar and
+// Mirostat on. A token that the grammar does not allow is refused with ErrGrammar.
+func (s *Sampler) Accept(t Token) error {
+	if !s.model.valid(t) {
+		return fmt.Errorf("accept: token %d is not within the vocabulary of %d", t, s.model.words)
 	}
+	if s.grammar != 0 && !s.model.EndsGeneration(t) {
+		if !s.allowed(t) { // libllama ends the process over it
+			return fmt.Errorf("accept: %w: it does not allow the token", ErrGrammar)
+		}
+		s.model.library.c.accept(s.grammar, t)
+	}
+	if t == s.chosen {
+		s.mirostat.mu = s.nextMu
+	}
+	s.chosen = -1
+	s.history.add(t)
 	return nil
 }
 
-// addBias forbids tokens the model lists as never to be sampled and, with
-// IgnoreEOS, those that end generation.
-func (s *Sampler) addBias(options Sampling) {
-	forbidden := append([]Token(nil), s.model.suppress...)
-	if options.IgnoreEOS {
-		for t := range s.model.words {
-			if s.model.EndsGeneration(t) {
-				forbidden = append(forbidden, t)
-			}
-		}
+// Surprise is Mirostat's running bound (mu), which depends on all tokens chosen
+// so far: whoever takes an answer up again must keep it beside the tokens.
+func (s *Sampler) Surprise() float32 { return s.mirostat.mu }
+
+// SetSurprise puts back what Surprise gave.
+func (s *Sampler) SetSurprise(mu float32) error {
+	if math.IsNaN(float64(mu)) || math.IsInf(float64(mu), 0) {
+		return errors.New("set surprise: it is not a finite number")
 	}
-	if len(forbidden) == 0 {
-		return
-	}
-	biases := make([]logitBias, len(forbidden))
-	for i, t := range forbidden {
-		biases[i] = logitBias{token: t, bias: float32(math.Inf(-1))}
-	}
-	c := &s.model.library.c
-	c.chainAdd(s.chain, c.bias(s.model.words, int32(len(biases)), &biases[0]))
+	s.mirostat.mu = mu
+	return nil
 }
 
-func (s *Sampler) addChain(o Sampling) {
-	c := &s.model.library.c
-	add := func(sampler uintptr) { c.chainAdd(s.chain, sampler) }
-	if o.Mirostat > 0 && o.Temp > 0 {
-		add(c.temp(o.Temp))
-		if o.Mirostat == 1 {
-			add(c.mirostat(s.model.words, o.Seed, o.MirostatEnt, o.MirostatLR, 100))
-		} else {
-			add(c.mirostatV2(o.Seed, o.MirostatEnt, o.MirostatLR))
-		}
-		return
-	}
-	if s.penalties {
-		add(c.penalties(s.model.words, int32(o.RepeatLastN), o.RepeatPenalty, o.FrequencyPenalty, o.PresencePenalty))
-	}
-	if o.Temp <= 0 {
-		add(c.greedy())
-		return
-	}
-	add(c.topK(int32(o.TopK)))
-	add(c.typical(o.TypicalP, 0))
-	add(c.topP(o.TopP, 0))
-	add(c.minP(o.MinP, 0))
-	add(c.temp(o.Temp))
-	add(c.dist(o.Seed))
-}
-
-// parseGrammar compiles GBNF. llama.cpp prints a faulty grammar in full, so
-// its log is muted and its standard error caught; the error carries only the
-// place and the kind of the fault.
-func (m *Model) parseGrammar(text string) (uintptr, error) {
-	if err := checkGrammar(text); err != nil {
-		return 0, fmt.Errorf("%w: %w", ErrGrammar, err)
-	}
-	var handle uintptr
-	restore := muteLog()
-	printed, err := captureStandardError(func() { handle = m.library.c.grammar(m.vocab, text, "root") })
-	restore()
-	if handle != 0 {
-		return handle, nil
-	}
-	if err != nil {
-		return 0, fmt.Errorf("%w: %w", ErrGrammar, err)
-	}
-	return 0, hint.New(fmt.Errorf("%w: %s", ErrGrammar, grammarFault(printed, text)), "grammars are written in llama.cpp's GBNF and need a rule named root")
-}
-
-// Close frees the sampler.
-func (s *Sampler) Close() {
-	if s.chain != 0 {
-		s.model.library.c.samplerFree(s.chain)
-	}
-	if s.grammar != 0 {
-		s.model.library.c.samplerFree(s.grammar)
-	}
-	s.chain, s.grammar = 0, 0
-}
-
-// Remember lets penalties know the tokens of a prompt.
-func (s *Sampler) Remember(prompt []Token) {
-	if !s.penalties {
-		return
-	}
-	for _, t := range prompt[max(0, len(prompt)-s.lastN):] {
-		if s.model.valid(t) {
-			s.model.library.c.accept(s.chain, t)
-		}
-	}
-}
-
-// Sample chooses the token that follows the last decoded one and updates the
-// sampler's state. As in llama.cpp a grammar is asked about the chosen token
-// first, and applied to the whole vocabulary only if it refuses that one.
+// Sample chooses the token that follows the last decoded one of sequence 0, and
+// accepts it unless it ends generation.
 func (s *Sampler) Sample(c *Context) (Choice, error) {
-	logits := c.Logits()
-	if logits == nil {
-		return Choice{}, errors.New("sample: nothing was decoded")
+	choice, err := s.Choose(c.Logits(), c.Length(0))
+	if err != nil || s.model.EndsGeneration(choice.Token) {
+		return choice, err
 	}
-	highest := s.fill(logits)
-	if math.IsNaN(float64(highest)) || math.IsInf(float64(highest), 0) {
+	return choice, s.Accept(choice.Token)
+}
+
+// Choose chooses the token at a position of a conversation by the logits
+// computed for it; extra biases hold for this token only. Position and seed decide the
+// draw. As in llama.cpp a grammar is asked about the chosen token first, and
+// applied to the whole vocabulary only if it refuses that one.
+func (s *Sampler) Choose(logits []float32, position int, extra ...TokenBias) (Choice, error) {
+	if len(logits) != int(s.model.words) {
+		return Choice{}, fmt.Errorf("sample: nothing was decoded: %d logits for a vocabulary of %d", len(logits), s.model.words)
+	}
+	most := s.set.load(logits)
+	if math.IsNaN(float64(most)) || math.IsInf(float64(most), 0) {
 		return Choice{}, errors.New("sample: the model's logits are not finite numbers")
 	}
-	token, ok := s.applyChain()
+	if err := s.checkExtra(extra); err != nil {
+		return Choice{}, err
+	}
+	token, ok := s.run(position, extra, drawToken)
 	if ok && s.grammar != 0 && !s.allowed(token) {
-		s.fill(logits)
-		s.model.library.c.apply(s.grammar, s.candidateArray())
-		if !s.anyLeft() {
+		s.set.load(logits)
+		if !s.applyGrammar() {
 			return Choice{}, fmt.Errorf("sample: %w: no token of the model can follow here", ErrGrammar)
 		}
-		token, ok = s.applyChain()
-		ok = ok && s.allowed(token)
+		token, ok = s.run(position, extra, drawAgain)
 	}
 	if !ok {
 		return Choice{}, errors.New("sample: the samplers left no token to choose")
 	}
-	choice := Choice{Token: token, LogProb: logits[token] - highest - logSumExp(logits, highest)}
-	if !s.model.EndsGeneration(token) {
-		s.model.library.c.accept(s.chain, token)
-		if s.grammar != 0 {
-			s.model.library.c.accept(s.grammar, token)
+	s.chosen = token
+	base := most + logSumExp(logits, most)
+	return Choice{Token: token, LogProb: logits[token] - base, Top: s.likeliest(logits, base)}, nil
+}
+
+func (s *Sampler) checkExtra(extra []TokenBias) error {
+	for _, b := range extra {
+		if !s.model.valid(b.Token) || math.IsNaN(float64(b.Bias)) || math.IsInf(float64(b.Bias), 1) {
+			return fmt.Errorf("sample: a bias for token %d is not a number, or not of a token", b.Token)
 		}
 	}
-	runtime.KeepAlive(s)
-	return choice, nil
+	return nil
 }
 
-// fill makes candidates of logits and returns the highest logit, or NaN if
-// there is one: sorting NaN is undefined in C++.
-func (s *Sampler) fill(logits []float32) float32 {
-	highest := float32(math.Inf(-1))
-	candidates := s.candidates[:len(logits)]
-	for i, logit := range logits {
-		candidates[i] = tokenData{id: Token(i), logit: logit}
-		if logit > highest {
-			highest = logit
-		} else if logit != logit {
-			return logit
+// run applies biases and samplers to the set and chooses; false if none is left.
+func (s *Sampler) run(position int, extra []TokenBias, why purpose) (Token, bool) {
+	for _, list := range [][]TokenBias{s.biases, extra} {
+		for _, b := range list {
+			s.set.dense[b.Token] += b.Bias
 		}
 	}
-	return highest
-}
-
-func (s *Sampler) candidateArray() *tokenDataArray {
-	s.array = tokenDataArray{data: &s.candidates[0], size: uintptr(len(s.candidates)), selected: -1}
-	return &s.array
-}
-
-func (s *Sampler) applyChain() (Token, bool) {
-	array := s.candidateArray()
-	s.model.library.c.apply(s.chain, array)
-	if array.selected < 0 || array.selected >= int64(array.size) {
+	if s.options.Temp <= 0 {
+		s.penalise()
+		best, ok := s.set.best()
+		return best.token, ok
+	}
+	var list []candidate
+	if s.options.Mirostat > 0 {
+		s.apply("temperature", position)
+		if _, some := s.set.best(); !some {
+			return 0, false
+		}
+		list = s.mirostat.cut(&s.set, int(s.model.words))
+	} else {
+		for _, name := range s.order {
+			s.apply(name, position)
+		}
+		list = s.set.softmax()
+	}
+	if len(list) == 0 {
 		return 0, false
 	}
-	chosen := unsafe.Slice(array.data, array.size)[array.selected]
-	return chosen.id, s.model.valid(chosen.id) && !math.IsInf(float64(chosen.logit), -1)
+	chosen := draw(list, uniform(s.options.Seed, position, why))
+	s.nextMu = s.mirostat.after(chosen.p)
+	return chosen.token, true
+}
+
+// penalise runs those samplers of the list that move the likeliest token; with
+// a temperature of zero the others decide nothing.
+func (s *Sampler) penalise() {
+	for _, name := range s.order {
+		if name == "penalties" || name == "dry" {
+			s.apply(name, 0)
+		}
+	}
+}
+
+// apply runs one sampler by its name.
+func (s *Sampler) apply(name string, position int) {
+	o := &s.options
+	switch name {
+	case "penalties":
+		s.set.penalties(s.history.counts, o.RepeatPenalty, o.FrequencyPenalty, o.PresencePenalty)
+	case "dry":
+		s.dry.apply(&s.set, &s.history)
+	case "top_n_sigma":
+		s.set.topNSigma(o.TopNSigma)
+	case "top_k":
+		if o.TopK > 0 {
+			s.set.top(o.TopK)
+		}
+	case "typ_p":
+		s.set.typical(o.TypicalP, o.MinKeep)
+	case "top_p":
+		s.set.topP(o.TopP, o.MinKeep)
+	case "min_p":
+		s.set.minP(o.MinP, o.MinKeep)
+	case "xtc":
+		if o.XTCProbability > 0 {
+			s.set.excludeTop(o.XTCProbability, o.XTCThreshold, o.MinKeep, uniform(o.Seed, position, drawExclude))
+		}
+	case "temperature":
+		exponent := o.DynatempExponent
+		if exponent == 0 {
+			exponent = 1
+		}
+		s.set.temperature(o.Temp, o.DynatempRange, exponent)
+	}
 }
 
 // allowed asks the grammar about one token.
 func (s *Sampler) allowed(t Token) bool {
-	if s.grammar == 0 {
-		return true
-	}
 	s.single[0] = tokenData{id: t, logit: 1}
 	s.array = tokenDataArray{data: &s.single[0], size: 1, selected: -1}
 	s.model.library.c.apply(s.grammar, &s.array)
+	runtime.KeepAlive(s)
 	return !math.IsInf(float64(s.single[0].logit), -1)
 }
 
-func (s *Sampler) anyLeft() bool {
-	for i := range s.candidates {
-		if !math.IsInf(float64(s.candidates[i].logit), -1) {
-			return true
-		}
+// applyGrammar removes from the set what the grammar does not allow; false if
+// nothing is left.
+func (s *Sampler) applyGrammar() (some bool) {
+	s.inC = slices.Grow(s.inC[:0], len(s.set.dense))[:len(s.set.dense)]
+	for t, logit := range s.set.dense {
+		s.inC[t] = tokenData{id: Token(t), logit: logit}
 	}
-	return false
+	s.array = tokenDataArray{data: &s.inC[0], size: uintptr(len(s.inC)), selected: -1}
+	s.model.library.c.apply(s.grammar, &s.array)
+	runtime.KeepAlive(s)
+	for t, data := range s.inC {
+		s.set.dense[t] = data.logit
+		some = some || data.logit > negativeInfinity
+	}
+	return some
 }
 
-// grammarFault turns what llama.cpp printed, "...error parsing grammar: WHAT
-// at REST", into WHAT with the line and column where REST begins.
-func grammarFault(printed, text string) string {
-	_, message, found := strings.Cut(printed, "error parsing grammar: ")
-	if !found {
-		return "it has no rule named root, or a rule that begins with itself"
+// likeliest lists the NProbs likeliest tokens by the model's own logits.
+func (s *Sampler) likeliest(logits []float32, base float32) []TokenLogProb {
+	if s.options.NProbs == 0 {
+		return nil
 	}
-	message, _ = strings.CutSuffix(strings.TrimRight(message, "\n"), strings.TrimRight(text, "\n"))
-	message = strings.TrimRight(message, "\n")
-	what, rest, located := strings.Cut(message, " at ")
-	if !located {
-		return firstWords(what)
+	heap := topHeap{list: s.top.list[:0], limit: min(s.options.NProbs, len(logits))}
+	heap.offerAll(logits)
+	s.top.list = heap.list
+	slices.SortFunc(heap.list, better)
+	list := make([]TokenLogProb, len(heap.list))
+	for i, c := range heap.list {
+		list[i] = TokenLogProb{Token: c.token, LogProb: c.logit - base}
 	}
-	offset := max(0, len(strings.TrimRight(text, "\n"))-len(rest))
-	before := text[:min(offset, len(text))]
-	line := strings.Count(before, "\n") + 1
-	column := offset - strings.LastIndex(before, "\n")
-	return fmt.Sprintf("line %d, column %d: %s", line, column, what)
-}
-
-// firstWords keeps a message without what it quotes from the grammar.
-func firstWords(message string) string {
-	message, _, _ = strings.Cut(message, "'")
-	return strings.ToLower(strings.TrimSpace(message))
+	return list
 }

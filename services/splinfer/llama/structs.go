@@ -85,11 +85,6 @@ type batch struct {
 	logits  *int8
 }
 
-// samplerChainParams is struct llama_sampler_chain_params, 1 byte.
-type samplerChainParams struct {
-	noPerf bool
-}
-
 // tokenData is llama_token_data, 12 bytes.
 type tokenData struct {
 	id    Token
@@ -107,19 +102,36 @@ type tokenDataArray struct {
 	_        [7]byte
 }
 
+// quantizeParams is struct llama_model_quantize_params, 64 bytes.
+type quantizeParams struct {
+	nThread              int32
+	ftype                int32
+	outputTensorType     int32
+	tokenEmbeddingType   int32
+	allowRequantize      bool
+	quantizeOutputTensor bool
+	onlyCopy             bool
+	pure                 bool
+	keepSplit            bool
+	dryRun               bool
+	_                    [2]byte
+	imatrix              uintptr
+	kvOverrides          uintptr
+	ttOverrides          uintptr
+	pruneLayers          uintptr
+	maxBufferSize        uintptr
+}
+
 // chatMessage is llama_chat_message, 16 bytes: two C strings.
 type chatMessage struct {
 	role    *byte
 	content *byte
 }
 
-// logitBias is llama_logit_bias, 8 bytes.
-type logitBias struct {
-	token Token
-	bias  float32
-}
-
 const (
+	poolingNone  = 0   // LLAMA_POOLING_TYPE_NONE
+	poolingRank  = 4   // LLAMA_POOLING_TYPE_RANK
+	typeCount    = 43  // GGML_TYPE_COUNT, which stands for "as the file type says"
 	loadModeMmap = 1   // LLAMA_LOAD_MODE_MMAP
 	typeF16      = 1   // GGML_TYPE_F16
 	vocabNone    = 0   // LLAMA_VOCAB_TYPE_NONE

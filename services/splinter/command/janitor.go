@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"runa/services/splinter"
+	"runa/services/supervised"
 )
 
 // statisticsKey holds the figures of the bus as JSON, for whoever may read sys/.
@@ -25,8 +26,12 @@ type janitor struct {
 	interval time.Duration // between statistics
 	now      func() time.Time
 	log      io.Writer
+	gilgul   *supervised.Supervised
 
 	failed   string // what was last said to have failed
+	degraded bool   // and gilgul was told so
+	tidied   error  // the last result of each job
+	told     error
 	repaired time.Time
 }
 
@@ -35,14 +40,21 @@ type janitor struct {
 // key in any case.
 const lookEvery = time.Second
 
-// run works until ctx ends. It wakes for the next key that expires and for the
-// statistics. Looking over many keys takes time: it takes at most a hundredth of
+// run works until ctx ends. It wakes for the next key that expires, for the
+// statistics and for heart-beats, which so tell that this loop goes on. Looking over many keys takes time: it takes at most a hundredth of
 // a processor. A job that fails is said once, and tried again.
 func (j *janitor) run(ctx context.Context) error {
 	statistics := time.NewTicker(j.interval)
 	defer statistics.Stop()
 	look := time.NewTimer(0)
 	defer look.Stop()
+	var beat <-chan time.Time
+	if period := j.gilgul.Period(); period > 0 {
+		ticker := time.NewTicker(max(period/2, time.Millisecond))
+		defer ticker.Stop()
+		beat = ticker.C
+		_ = j.gilgul.Beat(j.bus)
+	}
 	for {
 		select {
 		case <-ctx.Done():
@@ -52,8 +64,12 @@ func (j *janitor) run(ctx context.Context) error {
 			next := min(j.tidy(), lookEvery)
 			look.Reset(max(next, 100*time.Since(begin)))
 		case <-statistics.C:
-			j.report(j.publish())
+			j.told = j.publish()
+			j.report(j.told)
+		case <-beat:
+			_ = j.gilgul.Beat(j.bus) // one that fails is missed, and that is what it is for
 		}
+		j.tellState()
 	}
 }
 
@@ -72,6 +88,7 @@ func (j *janitor) tidy() time.Duration {
 	if err == nil {
 		next, err = j.nextExpiry(now)
 	}
+	j.tidied = err
 	j.report(err)
 	return next
 }
@@ -98,6 +115,23 @@ func (j *janitor) publish() error {
 		return err
 	}
 	return j.bus.SetWith(statisticsKey, data, splinter.Meta{Type: "json"})
+}
+
+// tellState tells gilgul when a job begins to fail, and when none does any more.
+func (j *janitor) tellState() {
+	cause := j.tidied
+	if cause == nil {
+		cause = j.told
+	}
+	if (cause != nil) == j.degraded {
+		return
+	}
+	j.degraded = cause != nil
+	if j.degraded {
+		j.report(j.gilgul.Degraded(cause.Error()))
+	} else {
+		j.report(j.gilgul.Well())
+	}
 }
 
 // report says what failed, once until something else does.

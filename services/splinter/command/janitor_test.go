@@ -1,15 +1,21 @@
 package command
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
+	"os"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"runa/services/splinter"
+	"runa/services/supervised"
 )
 
 // newJanitor is a janitor at work at a time that the test sets.
@@ -97,6 +103,73 @@ func TestWhatFailsIsSaidOnce(t *testing.T) {
 	j.report(nil)
 	if said.String() != "no room\n" {
 		t.Errorf("said %q", said)
+	}
+}
+
+// supervisedJanitor tells what it does on the pipe whose other end is returned.
+func supervisedJanitor(t *testing.T) (j *janitor, told *bufio.Reader) {
+	j, _, _ = newJanitor(t)
+	read, write, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	fd, err := unix.Dup(int(write.Fd()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	write.Close()
+	variables := map[string]string{"RUNA_SERVICE": "splinter", "RUNA_HEARTBEAT": "2ms", "RUNA_NOTIFY_FD": strconv.Itoa(fd)}
+	if j.gilgul, err = supervised.FromEnvironment(func(name string) string { return variables[name] }); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { read.Close() })
+	return j, bufio.NewReader(read)
+}
+
+func TestHeartbeatsComeFromTheJanitorsLoop(t *testing.T) {
+	j, _ := supervisedJanitor(t)
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	ended := make(chan error)
+	go func() { ended <- j.run(ctx) }()
+	version := uint64(0)
+	for range 5 {
+		var err error
+		if _, version, err = j.bus.Wait(ctx, supervised.HeartbeatKey("splinter"), version); err != nil {
+			t.Fatal(err)
+		}
+	}
+	cancel()
+	if err := <-ended; err != nil {
+		t.Fatal(err)
+	}
+	before, _ := supervised.Heartbeat(j.bus, "splinter")
+	if after, known := supervised.Heartbeat(j.bus, "splinter"); !known || after != before {
+		t.Fatalf("%d, then %d without the loop", before, after)
+	}
+}
+
+func TestAJobThatFailsIsToldAndSoIsThatItWorksAgain(t *testing.T) {
+	j, told := supervisedJanitor(t)
+	for _, step := range []struct {
+		tidied, told error
+		want         string
+	}{
+		{errors.New("the bus is damaged"), nil, "DEGRADED=the bus is damaged\n"},
+		{nil, nil, "WELL=1\n"},
+		{nil, errors.New("no room"), "DEGRADED=no room\n"},
+		{errors.New("both"), errors.New("no room"), ""},
+		{nil, nil, "WELL=1\n"},
+		{nil, nil, ""},
+	} {
+		j.tidied, j.told = step.tidied, step.told
+		j.tellState()
+		if step.want == "" {
+			continue
+		}
+		if line, err := told.ReadString('\n'); err != nil || line != step.want {
+			t.Fatalf("told %q, %v, want %q", line, err, step.want)
+		}
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 
 	"runa/services/hint"
 	"runa/services/splinter"
+	"runa/services/supervised"
 )
 
 // shape are the flags that are fixed when a bus is made.
@@ -80,10 +81,11 @@ type serveCommand struct {
 }
 
 func (c *serveCommand) Help() string {
-	return `Makes the bus that --bus names if it is not there, says READY=1 on the descriptor
-that RUNA_NOTIFY_FD numbers, and looks after it: removes keys whose time has come
+	return `Makes the bus that --bus names if it is not there, tells gilgul that it is
+ready (RUNA_NOTIFY_FD), and looks after it: removes keys whose time has come
 and, when space is short, those that weigh least; gets back what dead processes
-left; sets sys/statistics. Nothing depends on it: a bus works without. It leaves
+left; sets sys/statistics; says that it lives where RUNA_HEARTBEAT asks for it,
+and that it is degraded while some of that fails. Nothing depends on it: a bus works without. It leaves
 the file when it ends, and takes up one that is there as it is.
 
 Examples:
@@ -96,15 +98,19 @@ func (c *serveCommand) Run(e environment) error {
 	if c.Statistics < 10*time.Millisecond {
 		return fmt.Errorf("serve: --statistics %v: expected 10ms or more", c.Statistics)
 	}
+	gilgul, err := supervised.FromEnvironment(e.env)
+	if err != nil {
+		return err
+	}
 	b, err := c.create(e)
 	if err != nil {
 		return err
 	}
 	defer b.Close()
-	if err := notifyReady(e.env("RUNA_NOTIFY_FD")); err != nil {
+	if err := gilgul.Ready(); err != nil {
 		return err
 	}
-	j := janitor{bus: b, interval: c.Statistics, now: time.Now, log: e.Err}
+	j := janitor{bus: b, interval: c.Statistics, now: time.Now, log: e.Err, gilgul: gilgul}
 	return j.run(e.ctx)
 }
 
@@ -121,21 +127,4 @@ func groupID(name string) (int, error) {
 		return 0, err
 	}
 	return strconv.Atoi(group.Gid)
-}
-
-// notifyReady writes READY=1 to the descriptor with that number; none is fine.
-func notifyReady(number string) error {
-	if number == "" {
-		return nil
-	}
-	fd, err := strconv.Atoi(number)
-	if err != nil || fd < 0 {
-		return fmt.Errorf("RUNA_NOTIFY_FD is %q: no descriptor's number", number)
-	}
-	f := os.NewFile(uintptr(fd), "RUNA_NOTIFY_FD")
-	defer f.Close()
-	if _, err := f.WriteString("READY=1\n"); err != nil {
-		return fmt.Errorf("say ready: %w", err)
-	}
-	return nil
 }

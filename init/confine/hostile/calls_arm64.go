@@ -1,0 +1,4 @@
+package hostile
+
+// ofThisMachine are calls that only this architecture has.
+func ofThisMachine() []Attempt { return nil }
