@@ -9,8 +9,9 @@ import (
 
 func TestExplainTellsAPersonWhatHappened(t *testing.T) {
 	artefacts := FindArtefacts(t)
+	files := map[string]string{"bin/besiege": Program(t, "besiege", "")}
 	guest := Start(t, qemu.Machine{
-		Kind: qemu.MicroVM, Kernel: artefacts.VMLinux, Initrd: artefacts.Initramfs,
+		Kind: qemu.MicroVM, Kernel: artefacts.VMLinux, Initrd: Initramfs(t, artefacts.Initramfs, files),
 		Append: rootOnSerial, Disk: Overlay(t, artefacts.Image), MemoryMiB: memory,
 	})
 	guest.LogInAtOnce(guest.Console)
@@ -34,6 +35,12 @@ func TestExplainTellsAPersonWhatHappened(t *testing.T) {
 			t.Errorf("exit status %d, want 1", status)
 		}
 		requireErrorWithHint(t, said, `nobody`)
+	})
+	guest.Step("what tests may do to gilgul nobody may do on a machine for people", func(t *testing.T) {
+		said, status := guest.Run("besiege fault panic-control 2>&1", guest.Limits.Command)
+		if status != 1 || !strings.Contains(said, "gilgul.faults=1") {
+			t.Errorf("exit status %d: %s", status, said)
+		}
 	})
 	guest.Step("it ends cleanly", func(*testing.T) { guest.PowerOff() })
 }

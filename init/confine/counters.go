@@ -19,6 +19,10 @@ type Counters struct {
 	OOMKills   uint64 // processes killed because it was at Limits.MemoryMax
 	PIDsMax    uint64 // how often it was refused a new process or thread
 
+	// CPUWaited is for how long since its start some part of it could have run and
+	// had no processor (PSI: kernel Documentation/accounting/psi.rst).
+	CPUWaited time.Duration
+
 	// MemoryStalled is how much of the last ten seconds all of it stood still
 	// waiting for memory, in percent.
 	MemoryStalled float64
@@ -27,7 +31,7 @@ type Counters struct {
 // counterFiles are kept open while the cgroup lives: reading an open file costs
 // a tenth of opening it, and works when no descriptors are left.
 type counterFiles struct {
-	memory, memoryEvents, memoryPressure, pids, pidsEvents, cpu *os.File
+	memory, memoryEvents, memoryPressure, pids, pidsEvents, cpu, cpuPressure *os.File
 }
 
 // Counters reads all counters.
@@ -49,6 +53,7 @@ func (c *Cgroup) Counters() Counters {
 	events := read(f.memoryEvents, text[:])
 	n.MemoryHigh, n.OOMKills = number(keyed(events, "high")), number(keyed(events, "oom_kill"))
 	n.PIDsMax = number(keyed(read(f.pidsEvents, text[:]), "max"))
+	n.CPUWaited = waited(read(f.cpuPressure, text[:]))
 	n.MemoryStalled = stalled(read(f.memoryPressure, text[:]))
 	return n
 }
@@ -70,7 +75,7 @@ func openCounters(path string) *counterFiles {
 	}
 	return &counterFiles{
 		memory: open("memory.current"), memoryEvents: open("memory.events"), memoryPressure: open("memory.pressure"),
-		pids: open("pids.current"), pidsEvents: open("pids.events"), cpu: open("cpu.stat"),
+		pids: open("pids.current"), pidsEvents: open("pids.events"), cpu: open("cpu.stat"), cpuPressure: open("cpu.pressure"),
 	}
 }
 
@@ -81,7 +86,7 @@ func (c *Cgroup) closeCounters() {
 	if f == nil {
 		return
 	}
-	for _, file := range []*os.File{f.memory, f.memoryEvents, f.memoryPressure, f.pids, f.pidsEvents, f.cpu} {
+	for _, file := range []*os.File{f.memory, f.memoryEvents, f.memoryPressure, f.pids, f.pidsEvents, f.cpu, f.cpuPressure} {
 		file.Close() // a nil file says so and no more
 	}
 	c.counters = nil
@@ -105,6 +110,13 @@ func keyed(text []byte, key string) []byte {
 		}
 	}
 	return nil
+}
+
+// waited reads the total of the line "some avg10=0.00 ... total=123", which is in
+// microseconds.
+func waited(text []byte) time.Duration {
+	_, total, _ := bytes.Cut(keyed(text, "some"), []byte("total="))
+	return time.Duration(number(total)) * time.Microsecond
 }
 
 // stalled reads avg10 of the line "full avg10=0.00 avg60=0.00 ..." of a

@@ -29,6 +29,7 @@ type Sample struct {
 	BeatsKnown bool   // it has said at least one on the bus there is
 
 	CPU         time.Duration // processor time used by all of it
+	Starved     time.Duration // for which some of it could have run and got no processor
 	MemoryBytes uint64
 	Stall       float64 // memory.pressure: full avg10, in percent
 	OOMKills    uint64  // memory.events: oom_kill
@@ -95,7 +96,9 @@ func (c *Checker) hang(counted, _ time.Duration, s Sample) (lifecycle.Class, str
 		c.silent = 0
 		return "", ""
 	}
-	c.silent += counted
+	// Who gets no processor is not hanging. It is not believed altogether: what
+	// spins in several threads keeps itself waiting.
+	c.silent += counted - min(max(0, s.Starved-c.seen.Starved), counted/4*3)
 	allowed := 2 * period
 	if !s.BeatsKnown {
 		allowed += FirstBeat

@@ -226,3 +226,23 @@ func BenchmarkLook(b *testing.B) {
 		c.Look(start.Add(time.Duration(n)*tick), well(n))
 	}
 }
+
+func TestWhoGetsNoProcessorIsGivenFourTimesAsLong(t *testing.T) {
+	silent := func(starved time.Duration) int {
+		_, at := after(service(), 100, func(n int) Sample {
+			s := well(n)
+			if n >= 8 {
+				s.Beats, s.Starved = 7, time.Duration(n)*starved
+			}
+			return s
+		})
+		if len(at) == 0 {
+			t.Fatalf("a hang is never seen when it waits %v in %v", starved, tick)
+		}
+		return at[0] - 8
+	}
+	alone, crowded := silent(0), silent(tick)
+	if alone > 10 || crowded < 3*alone || crowded > 5*alone {
+		t.Errorf("a hang is seen after %d looks, and after %d when it waits for a processor all the time", alone, crowded)
+	}
+}

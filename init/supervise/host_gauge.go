@@ -39,7 +39,7 @@ func (g *gauge) read(s *health.Sample) {
 	s.OpenFiles = g.openFiles()
 	if c := g.life.cgroup; c != nil {
 		n := c.Counters()
-		s.CPU, s.MemoryBytes, s.Stall = n.CPU, n.Memory, n.MemoryStalled
+		s.CPU, s.Starved, s.MemoryBytes, s.Stall = n.CPU, n.CPUWaited, n.Memory, n.MemoryStalled
 		s.OOMKills, s.ForksFailed = n.OOMKills, n.PIDsMax
 	}
 	if s.CPU == 0 || s.MemoryBytes == 0 {

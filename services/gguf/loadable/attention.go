@@ -170,12 +170,7 @@ func (h *header) bert(info *Info) {
 // labels is the number of classes that a classifier tells apart.
 func (h *header) labels() uint64 {
 	key := h.key(".classifier.output_labels")
-	switch v := h.values[key].(type) {
-	case nil:
-	case []string:
-		return max(uint64(len(v)), 1)
-	default:
-		h.fail("%s is of type %T, want an array of texts", key, v)
-	}
-	return 1
+	h.texts(key, maybe)
+	labels, _ := h.values[key].([]string)
+	return max(uint64(len(labels)), 1)
 }

@@ -26,7 +26,9 @@ func (h *header) general(info *Info) {
 	info.Width = h.number(".embedding_length", must, 1, mostWidth)
 	info.Layers = h.number(".block_count", must, 1, mostLayers)
 	h.number(".nextn_predict_layers", maybe, 0, info.Layers)
-	h.number(".embedding_length_out", maybe, 0, mostWidth)
+	if _, known := architectures[h.architecture]; known { // else more would be read than was computed
+		h.number(".embedding_length_out", maybe, info.Width, info.Width)
+	}
 	h.number(".vocab_size", maybe, 0, 1<<32-1)
 	h.number("general.file_type", maybe, 0, 1<<32-1)
 	h.word("general.name", "")

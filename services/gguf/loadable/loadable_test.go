@@ -182,6 +182,7 @@ func generalRefusals() []refusal {
 		{"no tokenizer", tiny.Llama, drop("tokenizer.ggml.model"), "tokenizer.ggml.model"},
 		{"a tokenizer that can't write", tiny.Llama, set("tokenizer.ggml.model", "none"), "tokenizer.ggml.model"},
 		{"a tokenizer for llama.cpp's tests", tiny.Llama, set("tokenizer.ggml.model", "test"), "doesn't know"},
+		{"no merges", tiny.Llama, set("tokenizer.ggml.model", "gpt2"), "merges"},
 		{"merges that are numbers", tiny.Llama, two(set("tokenizer.ggml.model", "gpt2"), set("tokenizer.ggml.merges", []int32{1})), "merges"},
 		{"suppressed tokens of another type", tiny.Llama, set("tokenizer.ggml.suppress_tokens", []string{"a"}), "suppress"},
 		{"a byte where none can be", tiny.BERT, func(t *testing.T, f *gguf.File) {
@@ -222,6 +223,7 @@ func generalRefusals() []refusal {
 
 func architectureRefusals() []refusal {
 	return []refusal{
+		{"a wider output", tiny.BERT, set("bert.embedding_length_out", uint32(128)), "embedding_length_out"},
 		{"no heads", tiny.Llama, drop("llama.attention.head_count"), "head_count"},
 		{"zero heads", tiny.Llama, set("llama.attention.head_count", uint32(0)), "head_count"},
 		{"key heads that don't divide", tiny.Llama, set("llama.attention.head_count_kv", uint32(3)), "3 key heads"},

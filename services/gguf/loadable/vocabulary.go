@@ -18,7 +18,7 @@ func (h *header) vocabulary(info *Info) {
 	switch model {
 	case "llama", "bert", "t5", "rwkv", "plamo2":
 	case "gpt2", "gemma4", "hybriddna", "whitespace":
-		h.texts("tokenizer.ggml.merges")
+		h.texts("tokenizer.ggml.merges", need(h.word("tokenizer.ggml.pre", "") != "kimi-k2"))
 	case "", "none", "no_vocab":
 		h.fail("it has no tokenizer (tokenizer.ggml.model), so it can't read or write text")
 	default:
@@ -68,12 +68,11 @@ func (h *header) distinct(tokens []string) map[string]int {
 	return ids
 }
 
-// texts checks that a key, if it is there, has an array of texts.
-func (h *header) texts(key string) {
-	if value, found := h.values[key]; found {
-		if _, ok := value.([]string); !ok {
-			h.fail("%s is of type %T, want an array of texts", key, value)
-		}
+// texts checks that a key has an array of texts.
+func (h *header) texts(key string, n need) {
+	value := h.value(key, n)
+	if _, ok := value.([]string); !ok && value != nil {
+		h.fail("%s is of type %T, want an array of texts", key, value)
 	}
 }
 

@@ -8,6 +8,11 @@ const (
 	maxWalk       = 1 << 14
 )
 
+// maxLeftOut is how many parts in a row may be empty: each of them can be the one
+// that the next character belongs to, and llama.cpp compares all with all. 2000
+// of them cost it ten seconds for one character.
+const maxLeftOut = 100
+
 // CheckGrammar says whether a person's grammar may be given to llama.cpp. The
 // error wraps ErrGrammar and has line and column, and often a hint.
 //
@@ -15,8 +20,9 @@ const (
 // end of the process: rules that begin with themselves (also behind parts that may be
 // empty, which llama.cpp overlooks), repetitions without end of what may be empty, {5,3},
 // tokens by name or number, and grammars that can begin in thousands of ways at once. One
-// danger can't be seen beforehand: a grammar in which a recursive rule can be read in
-// two ways gets slower with each level that a model goes down.
+// danger can't be seen beforehand: where the same text can be read in two ways,
+// llama.cpp follows both, and gets slower with each such place. In x ::= "(" x "a" | "(" x "b" | ""
+// every bracket doubles its work. Whoever runs it must bound the time of a step.
 func CheckGrammar(gbnf string) error {
 	_, err := checkedGrammar(gbnf)
 	return err
@@ -118,6 +124,8 @@ func (w ways) tooMany() bool { return w.beginnings > maxBeginnings || w.walk > m
 
 const manyWays = "have fewer alternatives, or let them share their beginning"
 
+const manyEmpty = "let it be at least one character, and make the whole optional"
+
 type checker struct {
 	*grammar
 	empty []bool
@@ -162,6 +170,9 @@ func (c *checker) alternates(alternates [][]item) (w ways, f *fault) {
 func (c *checker) sequence(sequence []item) (w ways, f *fault) {
 	for i := range sequence {
 		one, f := c.item(&sequence[i])
+		if f == nil && i > maxLeftOut {
+			f = &fault{sequence[i].at, "too many parts before this one may be empty", manyEmpty}
+		}
 		if f != nil {
 			return ways{}, f
 		}
@@ -199,7 +210,9 @@ func (c *checker) repeated(part *item) (w ways, f *fault) {
 		if part.high == unbounded {
 			return ways{}, &fault{part.at, "what is repeated without end here may be empty", "let it be at least one character: drop the inner * or ?"}
 		}
-		times = max(1, part.high)
+		if times = max(1, part.high); times > maxLeftOut {
+			return ways{}, &fault{part.at, "what is repeated so often here may be empty", manyEmpty}
+		}
 	}
 	one.walk++
 	w.add(one, times)

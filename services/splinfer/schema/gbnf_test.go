@@ -103,6 +103,8 @@ func TestAGrammarThatWouldHurtIsRefusedWithItsPlace(t *testing.T) {
 		{"nothing for ever", `root ::= "a" ("b"?)*`, "line 1, column 14: what is repeated without end here may be empty"},
 		{"nothing for ever by a rule", "root ::= ws+\nws ::= [ ]*", "line 1, column 10: what is repeated without end here may be empty"},
 		{"nothing for ever deep inside", `root ::= "a" ( "c" | "d" ( ("x" | )+ ) )`, "line 1, column 28: what is repeated without end here may be empty"},
+		{"a part that may be empty, often", "root ::= x{0,101}\nx ::= \"a\" |", "line 1, column 10: what is repeated so often here may be empty"},
+		{"many parts that may be empty", "root ::= \"b\" (" + strings.Repeat(`"a"? `, 101) + `"c")`, "line 1, column 520: too many parts before this one may be empty"},
 		{"a million ways to begin", chain(20, `NEXT "x" | NEXT "y"`), "can begin in too many ways"},
 		{"a million ways to the same", chain(20, `NEXT | NEXT`), "can begin in too many ways"},
 		{"a million ways behind a letter", strings.Replace(chain(11, `NEXT "x" | NEXT "y"`), "root ::= r0", `root ::= "a" (r0 | r0 "x" | r0 "y")`, 1), "line 1, column 14: this can begin in too many ways"},
@@ -131,7 +133,7 @@ func manyRules(n int) string {
 var largest = []string{
 	`root ::= "a"{1999}`, `root ::= [ab]{0,1999}`, `root ::= "a"{1999,}`, `root ::= ("a"{0,110} "b"){17}`,
 	"root ::= " + strings.Repeat("(", MaxNesting-1) + `"a"` + strings.Repeat(")", MaxNesting-1),
-	chain(11, `NEXT "x" | NEXT "y"`), "root ::= ((" + strings.Repeat(`"a" | `, maxBeginnings-1) + `"a"))`,
+	chain(11, `NEXT "x" | NEXT "y"`), chain(4000, `NEXT`), "root ::= x{0,100}\nx ::= \"a\" |", "root ::= ((" + strings.Repeat(`"a" | `, maxBeginnings-1) + `"a"))`,
 }
 
 func TestTheLargestGrammarsAreLetThrough(t *testing.T) {
