@@ -54,13 +54,13 @@ type Config struct {
 type Services struct {
 	Supervisor *supervise.Supervisor
 
-	config   Config
-	host     *supervise.Host
-	bus      *guardedbus.Bus
-	events   *events
-	missing  []string // what could not be confined
-	settled  chan struct{}
-	data     chan error // one answer to whether /data is there
+	config  Config
+	host    *supervise.Host
+	bus     *guardedbus.Bus
+	events  *events
+	missing []string // what could not be confined
+	settled chan struct{}
+	data    chan error // one answer to whether /data is there
 
 	mu    sync.Mutex
 	after time.Duration // from the start to everything ready, 0 until then
