@@ -47,7 +47,7 @@ type Appliance struct {
 
 	t       testing.TB
 	process *qemu.Process
-	pid     int // of QEMU; 0 where it can't be found out
+	pid     int // of QEMU, once Starved has found it
 	log     string
 }
 
@@ -69,9 +69,6 @@ func Start(t testing.TB, machine qemu.Machine) *Appliance {
 		t.Fatal(err)
 	}
 	a.process = process
-	if machine.Disk != "" {
-		a.pid = qemuOf(machine.Disk)
-	}
 	t.Cleanup(func() {
 		process.Kill()
 		log.Close()

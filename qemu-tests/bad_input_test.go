@@ -34,6 +34,7 @@ func TestBadInputIsNamedInOneLineWithAHintAndHarmsNothing(t *testing.T) {
 		requireProblem(t, said, `needsnobody.*nobody`)
 	})
 	guest.Step("models", func(t *testing.T) {
+		askAgain(guest) // splinfer is ready: who must wait for it is told so in a line more
 		guest.Must("head -c 1000000 /data/models/stories15m.gguf > /data/models/cut.gguf", guest.Limits.Command)
 		guest.Must("seq 1 9999 > /data/models/numbers.gguf", guest.Limits.Command)
 		guest.Must("chmod 644 /data/models/cut.gguf /data/models/numbers.gguf", guest.Limits.Command)

@@ -7,6 +7,11 @@
 // sets. Every wait has a hard limit, every machine is killed at the end of its
 // test, and the serial log of one that failed is kept under out/qemu-logs.
 //
+// What has to be done inside of a machine is done by the programs below
+// programs/: services that fail or attack (faulty, hostile, small) and commands
+// that a test types (campaign, besiege). Program builds one, Initramfs lays it
+// over the image's files; none of them is in an image.
+//
 // It must never build an image or reach into a guest by any way that a person
 // at the machine would not have.
 package qemutests

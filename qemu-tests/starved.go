@@ -13,8 +13,11 @@ import (
 // Starved tells how long this machine has waited for the host's processors since
 // its start: the sum over QEMU's threads of the second figure of
 // /proc/PID/task/TID/schedstat (kernel Documentation/scheduler/sched-stats.rst).
-// Where the host's kernel does not count it, it is 0.
+// Where the host's kernel does not count it, it is 0. One goroutine may ask.
 func (a *Appliance) Starved() time.Duration {
+	if a.pid == 0 {
+		a.pid = qemuOf(a.Machine.Disk)
+	}
 	sum := time.Duration(0)
 	threads, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/schedstat", a.pid))
 	for _, thread := range threads {
@@ -31,12 +34,9 @@ func (a *Appliance) Starved() time.Duration {
 }
 
 // qemuOf finds the QEMU that this test started for a machine: its own child that
-// has the machine's disk or kernel among its arguments.
+// has the machine's disk among its arguments; 0 if the kernel does not tell.
 func qemuOf(argument string) int {
-	lists, err := filepath.Glob("/proc/self/task/*/children")
-	if err != nil || len(lists) == 0 {
-		return 0 // a kernel that does not tell
-	}
+	lists, _ := filepath.Glob("/proc/self/task/*/children")
 	for _, list := range lists {
 		content, _ := os.ReadFile(list)
 		for child := range strings.FieldsSeq(string(content)) {
