@@ -144,5 +144,7 @@ func campaign(t *testing.T, guest *Appliance, faults, seed int) {
 	if longest := answers.Longest(); longest > bound || len(answers) == 0 {
 		t.Errorf("the longest of %d answers on the console took %v, more than %v", len(answers), longest, bound)
 	}
-	requireLine(t, table, `^complaint .* complaint`)
+	if faults >= 100 { // so many complaints that at least one was heard before the next probe
+		requireLine(t, table, `^complaint .* complaint`)
+	}
 }
