@@ -78,10 +78,9 @@ func impatient(t *testing.T, name string) string {
 	return manifest
 }
 
-// usualFaults is how many faults a campaign has that nobody gave a number: at two
-// seconds each under emulation, what `make test` has time for. `make chaos` takes
-// any number.
-const usualFaults = 60
+// usualFaults is how many faults a campaign has that nobody gave a number; `make
+// chaos` takes any number.
+const usualFaults = 300
 
 // number reads a variable of the environment, such as RUNA_CHAOS_FAULTS.
 func number(t *testing.T, variable string, otherwise int) int {

@@ -1,8 +1,14 @@
 package confine
 
 import (
+	"time"
+
 	"runa/init/contain"
 )
+
+// aheadAfter is left to the service that was just started to begin, before the
+// next process is made.
+const aheadAfter = 4 * time.Millisecond
 
 // aheadLater begins to make the next process to wait ahead, unless one waits
 // or is being made.
@@ -17,6 +23,7 @@ func (l *Launcher) aheadLater() {
 	slice := l.slice
 	contain.Go("make the process that waits ahead", func() {
 		defer close(made)
+		time.Sleep(aheadAfter)
 		n, err := l.makeAhead(slice)
 		if err != nil {
 			// The next start makes its own and tells the same trouble.

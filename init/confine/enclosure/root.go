@@ -40,8 +40,7 @@ func (e *enclosure) prepareNamespaces(leave bool) error {
 	if err != nil || !leave {
 		return err
 	}
-	// Until its user is known nothing can be made in a file system of its own, so
-	// this one stays empty below the one that it gets.
+	// It stays empty until its user is known: nobody could own what is made.
 	e.left = true
 	return enterNewRoot()
 }
@@ -86,6 +85,9 @@ func OpenTree(m Mount) (int, error) {
 		return -1, fmt.Errorf("show it %s: %w", m.From, err)
 	}
 	attributes := unix.MountAttr{Attr_set: m.Kind.attributes()}
+	if m.Kind == Program {
+		attributes.Attr_clr = unix.MOUNT_ATTR_NOEXEC // an installed version lies on a disk where nothing else runs
+	}
 	if err := unix.MountSetattr(fd, "", unix.AT_EMPTY_PATH|unix.AT_RECURSIVE, &attributes); err != nil {
 		unix.Close(fd)
 		return -1, fmt.Errorf("restrict what it may do with %s: %w", m.From, err)
@@ -118,12 +120,10 @@ func (e *enclosure) root(o Orders) error {
 			return err
 		}
 	}
-	enter := enterNewRoot
-	if e.left {
-		enter = coverRoot
-	}
-	if err := enter(); err != nil {
-		return err
+	if !e.left {
+		if err := enterNewRoot(); err != nil {
+			return err
+		}
 	}
 	if err := e.furnish(); err != nil {
 		return err
@@ -148,28 +148,19 @@ func (e *enclosure) root(o Orders) error {
 	return nil
 }
 
-// emptyRoot makes a root that is mounted at a path.
-func emptyRoot(at string) (int, error) {
-	root, err := newMount("tmpfs", unix.MOUNT_ATTR_NOSUID|unix.MOUNT_ATTR_NODEV,
-		map[string]string{"size": rootSize, "nr_inodes": rootInodes, "mode": "0755"})
-	if err != nil {
-		return -1, err
-	}
-	if err := unix.MoveMount(root, "", unix.AT_FDCWD, at, unix.MOVE_MOUNT_F_EMPTY_PATH); err != nil {
-		unix.Close(root)
-		return -1, fmt.Errorf("mount its root: %w", err)
-	}
-	return root, nil
-}
-
-// enterNewRoot makes an empty root the only one. /proc only serves as a place
+// enterNewRoot makes an empty root the only one. Whoever the service's user will
+// be can furnish it, and it is read-only afterwards. /proc only serves as a place
 // to hang it up: every system has it.
 func enterNewRoot() error {
-	root, err := emptyRoot("/proc")
+	root, err := newMount("tmpfs", unix.MOUNT_ATTR_NOSUID|unix.MOUNT_ATTR_NODEV,
+		map[string]string{"size": rootSize, "nr_inodes": rootInodes, "mode": "0777"})
 	if err != nil {
 		return err
 	}
 	defer unix.Close(root)
+	if err := unix.MoveMount(root, "", unix.AT_FDCWD, "/proc", unix.MOVE_MOUNT_F_EMPTY_PATH); err != nil {
+		return fmt.Errorf("mount its root: %w", err)
+	}
 	if err := unix.Fchdir(root); err != nil {
 		return fmt.Errorf("enter its root: %w", err)
 	}
@@ -184,23 +175,6 @@ func enterNewRoot() error {
 	}
 	if err != nil {
 		return fmt.Errorf("leave the machine's root: %w", err)
-	}
-	return nil
-}
-
-// coverRoot lays a new root over one that is empty: to unmount that would cost
-// most of a millisecond.
-func coverRoot() error {
-	root, err := emptyRoot("/")
-	if err != nil {
-		return err
-	}
-	defer unix.Close(root)
-	if err := unix.Fchdir(root); err != nil {
-		return fmt.Errorf("enter its root: %w", err)
-	}
-	if err := errors.Join(unix.Chroot("."), unix.Chdir("/")); err != nil {
-		return fmt.Errorf("enter its root: %w", err)
 	}
 	return nil
 }
