@@ -3,16 +3,26 @@ package rmp
 // Identifiers of the schemas that Runa's own code sends; the table below is the
 // home of all of them. Runa's own take 16-127 that are free, and 128-1023 by component.
 const (
-	SchemaErrorReport   uint16 = 10   // Report
-	SchemaGenerate      uint16 = 16   // Generate
-	SchemaToken         uint16 = 17   // Token
-	SchemaDone          uint16 = 18   // Done
-	SchemaModelsRequest uint16 = 19   // ModelsRequest
-	SchemaModels        uint16 = 20   // Models
-	SchemaEviction      uint16 = 21   // Eviction
-	SchemaCtrlRequest   uint16 = 2001 // CtrlRequest
-	SchemaCtrlResponse  uint16 = 2002 // CtrlResponse
-	SchemaBusDropNotice uint16 = 3007 // DropNotice
+	SchemaErrorReport          uint16 = 10   // Report
+	SchemaGenerate             uint16 = 16   // Generate
+	SchemaToken                uint16 = 17   // Token
+	SchemaDone                 uint16 = 18   // Done
+	SchemaModelsRequest        uint16 = 19   // ModelsRequest
+	SchemaModels               uint16 = 20   // Models
+	SchemaEviction             uint16 = 21   // Eviction
+	SchemaQueued               uint16 = 22   // Queued
+	SchemaNotice               uint16 = 23   // Notice
+	SchemaEmbedRequest         uint16 = 24   // EmbedRequest
+	SchemaEmbeddings           uint16 = 25   // Embeddings
+	SchemaModelAction          uint16 = 26   // ModelAction
+	SchemaProgress             uint16 = 27   // Progress
+	SchemaStatsRequest         uint16 = 28   // StatsRequest
+	SchemaStats                uint16 = 29   // Stats
+	SchemaConversationsRequest uint16 = 30   // ConversationsRequest
+	SchemaConversations        uint16 = 31   // Conversations
+	SchemaCtrlRequest          uint16 = 2001 // CtrlRequest
+	SchemaCtrlResponse         uint16 = 2002 // CtrlResponse
+	SchemaBusDropNotice        uint16 = 3007 // DropNotice
 )
 
 // Schema is one row of the registry: a message type and its number on the wire.
@@ -39,6 +49,16 @@ var registry = []Schema{
 	{SchemaModelsRequest, "intent.infer.models.v1", "which models are there (ModelsRequest)"},
 	{SchemaModels, "toolresult.infer.models.v1", "the models that are there (Models)"},
 	{SchemaEviction, "statedelta.bus.evicted.v1", "the bus gave up a key because space was short (Eviction)"},
+	{SchemaQueued, "observation.infer.queued.v1", "how many are before a request that waits (Queued)"},
+	{SchemaNotice, "observation.infer.notice.v1", "a remark for who waits (Notice)"},
+	{SchemaEmbedRequest, "intent.infer.embed.v1", "make vectors of texts (EmbedRequest)"},
+	{SchemaEmbeddings, "toolresult.infer.embeddings.v1", "the vectors (Embeddings)"},
+	{SchemaModelAction, "intent.infer.model.v1", "load, unload, add, requantize or remove a model (ModelAction)"},
+	{SchemaProgress, "observation.infer.progress.v1", "how far a long action is (Progress)"},
+	{SchemaStatsRequest, "intent.infer.stats.v1", "how busy is inference (StatsRequest)"},
+	{SchemaStats, "toolresult.infer.stats.v1", "counts and speeds (Stats)"},
+	{SchemaConversationsRequest, "intent.infer.conversations.v1", "which conversations are kept, or delete one (ConversationsRequest)"},
+	{SchemaConversations, "toolresult.infer.conversations.v1", "the conversations that are kept (Conversations)"},
 	{100, "observation.agent.hello.v1", "a client opens a stream"},
 	{101, "observation.runtime.hello.v1", "the server grants what it grants"},
 	{102, "intent.init.v1", "an agent is to begin"},
