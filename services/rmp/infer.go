@@ -109,6 +109,10 @@ type Done struct {
 	PrefillMs    float64 `msgpack:"prefill_ms"`
 	DecodeMs     float64 `msgpack:"decode_ms"`
 
+	// Text is what was held back of the last token until it was clear that the
+	// answer ends there: it belongs behind the tokens' texts.
+	Text string `msgpack:"text,omitempty"`
+
 	// CachedTokens are those of the conversation before the answer that did not
 	// have to be read again.
 	CachedTokens uint32 `msgpack:"cached_tokens"`

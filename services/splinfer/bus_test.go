@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"runa/services/rmp"
+	"runa/services/splinfer/hook"
 	"runa/services/splinter"
 )
 
@@ -50,15 +51,15 @@ func TestKilledClientIsCancelledAndTheNextIsAnswered(t *testing.T) {
 	o := testOptions(t)
 	reached := make(chan struct{})
 	count := 0
-	o.Hook = func(token rmp.Token) Verdict {
+	o.Hook = hook.Func(func(token hook.Token) hook.Verdict {
 		if count++; count == 3 {
 			close(reached)
 		}
 		if count > 3 && token.Index > 2 { // slow enough to be cancelled long before the end
 			time.Sleep(10 * time.Millisecond)
 		}
-		return Publish
-	}
+		return hook.Verdict{}
+	})
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() { ended <- Run(ctx, path, o, nil) }()

@@ -78,8 +78,16 @@ func (c *client) answer(frame rmp.Frame) error {
 			return c.refuse(frame, fail(rmp.CodeParameterInvalid, errors.New("read request: its body is not that of a generate request")))
 		}
 		return c.generate(frame, request)
+	case rmp.SchemaEmbedRequest:
+		return c.embed(frame)
 	case rmp.SchemaModelsRequest:
 		return c.reply(frame, rmp.SchemaModels, c.models())
+	case rmp.SchemaModelAction:
+		return c.act(frame)
+	case rmp.SchemaStatsRequest:
+		return c.reply(frame, rmp.SchemaStats, c.stats())
+	case rmp.SchemaConversationsRequest:
+		return c.conversations(frame)
 	case rmp.SchemaCtrlRequest:
 		answer, err := supervised.Answer(frame, c.o.Now(), c.message.Add(1), c.ill(c.ctx))
 		if err != nil {
@@ -93,20 +101,43 @@ func (c *client) answer(frame rmp.Frame) error {
 
 // generate queues a request and sends its tokens and its end.
 func (c *client) generate(frame rmp.Frame, request rmp.Generate) error {
-	j := &job{
-		ctx: c.ctx, id: requestID(frame), request: request,
-		tokens: make(chan rmp.Token, c.o.Context), ended: make(chan outcome, 1),
-	}
+	j := newJob(c.ctx, requestID(frame), frame.TraceID, c.o.Context)
+	j.request = request
+	return c.wait(frame, j)
+}
+
+// noQueue is how long a request waits before it is told that it does.
+const noQueue = 100 * time.Millisecond
+
+// wait queues a job and sends what comes of it until it ends.
+func (c *client) wait(frame rmp.Frame, j *job) error {
 	waiting, ok := c.queue.push(j)
 	if !ok {
 		err := fmt.Errorf("queue request: %d others are waiting already", waiting)
 		return c.refuse(frame, fail(rmp.CodeBusy, hint.New(err, "try again in a moment")))
 	}
 	defer c.queue.remove(j)
+	defer context.AfterFunc(c.ctx, c.queue.wake)() // so that an answer that only waits is ended too
+	queued := time.NewTimer(noQueue)
+	defer queued.Stop()
+	var moved <-chan struct{} // nil until it is told that the job waits
 	for {
 		select {
 		case token := <-j.tokens:
 			if err := c.reply(frame, rmp.SchemaToken, token); err != nil {
+				return err
+			}
+		case notice := <-j.notices:
+			if err := c.reply(frame, rmp.SchemaNotice, notice); err != nil {
+				return err
+			}
+		case <-queued.C:
+			moved = j.moved
+			if err := c.tellPlace(frame, j); err != nil {
+				return err
+			}
+		case <-moved:
+			if err := c.tellPlace(frame, j); err != nil {
 				return err
 			}
 		case end := <-j.ended:
@@ -124,10 +155,24 @@ func (c *client) generate(frame rmp.Frame, request rmp.Generate) error {
 	}
 }
 
-// finish sends the tokens that are still there and then the end.
+// tellPlace says how many are before a job that waits.
+func (c *client) tellPlace(frame rmp.Frame, j *job) error {
+	place, waiting := c.queue.place(j)
+	if place == 0 {
+		return nil
+	}
+	return c.reply(frame, rmp.SchemaQueued, rmp.Queued{Position: uint32(place), Waiting: uint32(waiting)})
+}
+
+// finish sends the tokens and remarks that are still there and then the end.
 func (c *client) finish(frame rmp.Frame, j *job, end outcome) error {
 	for len(j.tokens) > 0 {
 		if err := c.reply(frame, rmp.SchemaToken, <-j.tokens); err != nil {
+			return err
+		}
+	}
+	for len(j.notices) > 0 {
+		if err := c.reply(frame, rmp.SchemaNotice, <-j.notices); err != nil {
 			return err
 		}
 	}

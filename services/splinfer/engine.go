@@ -2,155 +2,311 @@ package splinfer
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync/atomic"
+	"time"
 
 	"runa/services/hint"
 	"runa/services/rmp"
+	"runa/services/splinfer/hook"
 	"runa/services/splinfer/llama"
+	"runa/services/splinfer/persona"
 )
 
-// Verdict is what a Hook decides about a token.
-type Verdict int
-
-// The verdicts of a hook.
-const (
-	Publish Verdict = iota // the asker gets the token
-	Stop                   // the answer ends before the token
-)
-
-// Hook sees every token before anybody else does. It is called by the
-// computing goroutine, in order, and must be quick.
-type Hook func(rmp.Token) Verdict
-
-// engine owns the loaded model. Except for loadedName all of it belongs to the
-// computing goroutine.
+// engine answers requests, many at once. Except for what others may read, all
+// of it belongs to the computing goroutine.
 type engine struct {
-	o       Options
-	library *llama.Library
-	folder  folder
-	current *loaded
-	name    atomic.Pointer[string] // of the current model, for others to read
+	o        Options
+	library  *llama.Library
+	folder   folder
+	queue    *queue
+	talks    *talks
+	personas map[string]persona.Persona
+	shelf    *shelf
+	current  *loaded
+	vectors  vectors
+	name     atomic.Pointer[string] // of the current model, for others to read
+	limits   limits                 // what the machine allows, for others to set
+	threads  int                    // that compute now
+	stats    stats                  // for others to read
+	progress *progress              // what others see of the computing goroutine's work
 
-	progress *progress // what others see of the computing goroutine's work
+	batch    llama.Batch
+	clock    uint64       // of uses
+	verdicts chan verdict // those of hooks that came later
+	forgets  chan forget  // conversations that are to be deleted
+	stopped  chan struct{}
+	ending   bool  // the service stops: answers are left to be gone on with
+	unusable error // why the default model can't be used
+	readRate float64
+	lastSave time.Time
 }
 
-// loaded is a model with its context.
-type loaded struct {
-	file    modelFile
-	model   *llama.Model
-	context *llama.Context
+// verdict is one that a hook gave later; ok false says that the hook is gone.
+type verdict struct {
+	turn *turn
+	hook.Verdict
+	ok bool
 }
 
-func (e *engine) loadedName() string {
-	if name := e.name.Load(); name != nil {
-		return *name
+// run computes until ctx ends and nobody is being answered any more.
+func (e *engine) run(ctx context.Context) {
+	for {
+		e.ending = e.ending || ctx.Err() != nil
+		e.hear()
+		e.cancelled()
+		if !e.ending {
+			e.adjust()
+			e.seatAll()
+		}
+		e.saveSometimes()
+		worked := e.vectors.step(e)
+		if e.step() || worked {
+			continue
+		}
+		if e.ending && len(e.answering()) == 0 {
+			return
+		}
+		e.wait(ctx)
 	}
-	return ""
 }
 
-// use returns the model of that name, or the default one for "", loading it in
-// place of the current one if need be.
-func (e *engine) use(name string) (*loaded, error) {
-	if name == "" {
-		var err error
-		if name, err = e.folder.defaultName(e.o.Model); err != nil {
-			return nil, err
+// patience is how long nothing happens at most while answers wait for verdicts.
+const patience = time.Second
+
+// wait sleeps until there is something to do.
+func (e *engine) wait(ctx context.Context) {
+	idle := len(e.answering()) == 0
+	if idle {
+		e.progress.wait()
+	}
+	tick := time.NewTimer(patience)
+	defer tick.Stop()
+	if idle && e.o.Pressure == nil {
+		tick.Stop()
+	}
+	select {
+	case <-e.queue.added:
+	case v := <-e.verdicts:
+		e.resume(v)
+	case <-tick.C:
+	case <-ctx.Done():
+	}
+	e.progress.work(e.o.Now())
+}
+
+// hear takes the verdicts that have come.
+func (e *engine) hear() {
+	for {
+		select {
+		case v := <-e.verdicts:
+			e.resume(v)
+		case f := <-e.forgets:
+			f.done <- e.forget(f.id)
+		default:
+			return
 		}
 	}
-	if e.current != nil && e.current.file.name == name {
-		return e.current, nil
-	}
-	file, err := e.folder.inspect(name)
-	if err != nil {
-		return nil, err
-	}
-	if err := e.admit(file); err != nil {
-		return nil, fail(rmp.CodeModelInvalid, err)
-	}
-	e.unload()
-	started := e.o.Now()
-	e.progress.begin(started, loadAllowance(file.bytes))
-	if err := e.load(file); err != nil {
-		return nil, fail(rmp.CodeModelInvalid, err)
-	}
-	e.o.Log.Info("model loaded", "model", name, "description", e.current.model.Description(),
-		"bytes", file.bytes, "context", e.current.context.Size(), "threads", e.o.Threads,
-		"ms", e.o.Now().Sub(started).Milliseconds())
-	return e.current, nil
 }
 
-// admit refuses a model that would not fit into memory beside what stays.
-func (e *engine) admit(file modelFile) error {
-	available, err := e.o.Available()
-	if err != nil {
-		return fmt.Errorf("load model %s: %w", file.path, err)
+// cancelled ends the answers that nobody waits for any more, and all when the
+// service stops.
+func (e *engine) cancelled() {
+	for _, t := range e.answering() {
+		if e.ending || t.job.ctx.Err() != nil {
+			t.end(rmp.ReasonCancel, nil)
+		}
 	}
-	if e.current != nil {
-		available += e.current.file.memory(e.current.context.Size())
-	}
-	if need := file.memory(e.o.Context); need > available {
-		err := fmt.Errorf("load model %s: it needs about %d MiB of memory and %d MiB are available", file.path, need>>20, available>>20)
-		return hint.New(err, "use a smaller model, a smaller --ctx-size, or give the machine more memory")
-	}
-	return nil
 }
 
-func (e *engine) load(file modelFile) error {
-	model, err := e.library.LoadModel(file.path)
-	if err != nil {
-		return err
+// seatAll begins what can be begun of what waits, in the order of the queue.
+func (e *engine) seatAll() {
+	for {
+		j := e.queue.first()
+		if j == nil {
+			return
+		}
+		begun, err := e.begin(j)
+		if !begun {
+			return
+		}
+		e.queue.remove(j)
+		if err != nil {
+			j.ended <- outcome{err: err}
+			e.o.Log.Warn("request refused", "request", j.id, "code", report(err).Code)
+		}
 	}
-	context, err := model.NewContext(llama.ContextOptions{
-		Size: e.o.Context, Batch: e.o.Batch, MicroBatch: e.o.MicroBatch,
-		Threads: e.o.Threads, ThreadsBatch: e.o.ThreadsBatch,
-	})
-	if err != nil {
-		model.Close()
-		return fmt.Errorf("load model %s: %w", file.path, err)
-	}
-	e.current = &loaded{file: file, model: model, context: context}
-	e.name.Store(&e.current.file.name)
-	return nil
 }
 
-func (e *engine) unload() {
-	if e.current == nil {
+// begin begins a job. It reports false if the job has to wait, for a seat or for
+// the end of answers of another model.
+func (e *engine) begin(j *job) (bool, error) {
+	e.progress.begin(e.o.Now(), 0)
+	if j.ctx.Err() != nil {
+		j.ended <- outcome{done: rmp.Done{Reason: rmp.ReasonCancel}}
+		return true, nil
+	}
+	busy := len(e.answering()) > 0
+	if j.task != nil {
+		if busy {
+			return false, nil
+		}
+		if err := j.task(e); err != nil {
+			return true, err
+		}
+		j.ended <- outcome{}
+		return true, nil
+	}
+	if busy && !e.free(j) {
+		return false, nil
+	}
+	p, err := e.prepare(j)
+	if err != nil {
+		return true, err
+	}
+	if !e.serves(p.model, p.lora) {
+		if busy {
+			return false, nil
+		}
+		if e.current == nil || e.current.file.name != p.model {
+			j.tell(rmp.NoticeLoading, "The model "+p.model+" is being loaded.")
+		}
+		err := e.use(p.model, p.lora)
+		if j.request.Model == "" && j.request.Conversation == "" {
+			e.judge(err)
+		}
+		if err != nil {
+			return true, err
+		}
+	} else if j.request.Model == "" && j.request.Conversation == "" {
+		e.judge(nil)
+	}
+	return true, e.start(j, p)
+}
+
+// judge learns whether the default model can be used, and tells when that has
+// changed. A failure that has nothing to do with the model says nothing.
+func (e *engine) judge(cause error) {
+	var failure *Failure
+	if cause != nil && !(errors.As(cause, &failure) && (failure.Code == rmp.CodeModelInvalid || failure.Code == rmp.CodeModelUnknown)) {
 		return
 	}
-	e.name.Store(nil)
-	e.current.context.Close()
-	e.current.model.Close()
-	e.current = nil
+	if (cause == nil) == (e.unusable == nil) {
+		return
+	}
+	e.unusable = cause
+	if cause != nil {
+		e.o.Log.Error("default model can't be used", "reason", cause.Error(), "hint", hint.Of(cause))
+	}
+	e.o.Usable(e.loadedName(), cause)
 }
 
-// generate answers one request, giving every token to emit, and returns how it
-// ended. A ctx that ends stops it within one token, with reason "cancel".
-func (e *engine) generate(ctx context.Context, request rmp.Generate, emit func(rmp.Token)) (rmp.Done, error) {
-	if ctx.Err() != nil {
-		return rmp.Done{Reason: rmp.ReasonCancel}, nil
+// step computes one batch: the next token of each answer, and a piece of one
+// prompt. It reports false if there was nothing to compute.
+func (e *engine) step() bool {
+	e.closeUpIfNeeded()
+	reading := e.fill()
+	if e.batch.Len() == 0 {
+		return false
 	}
-	values, err := e.o.Defaults.With(request.Parameters)
+	turns := e.answering()
+	e.progress.begin(e.o.Now(), decodeAllowance(e.batch.Len()))
+	release := func() {}
+	if len(turns) == 1 { // others would lose their step too
+		release = abortWith(turns[0].job.ctx, e.current.context)
+	}
+	began := e.o.Now()
+	err := e.current.context.DecodeBatch(&e.batch)
+	release()
+	took := e.o.Now().Sub(began)
 	if err != nil {
-		return rmp.Done{}, err
+		e.failed(turns, err)
+		return true
 	}
-	l, err := e.use(request.Model)
-	if err != nil {
-		return rmp.Done{}, err
+	e.measure(reading, took)
+	for _, t := range turns {
+		if t.rows > 0 {
+			t.took(t.rows)
+		}
+		if t.row >= 0 {
+			t.choose()
+		}
 	}
-	tokens, err := l.promptTokens(request)
-	if err != nil {
-		return rmp.Done{}, err
+	return true
+}
+
+// failed ends the answers whose batch could not be computed.
+func (e *engine) failed(turns []*turn, err error) {
+	for _, t := range turns {
+		switch {
+		case t.rows == 0:
+		case errors.Is(err, llama.ErrAborted):
+			t.end(rmp.ReasonCancel, nil)
+		default:
+			t.end("", fmt.Errorf("compute the answer: %w", err))
+		}
 	}
-	sampling := values.sampling(e.o.Random())
-	sampler, err := l.model.NewSampler(sampling)
-	if err != nil {
-		return rmp.Done{}, fail(rmp.CodeParameterInvalid, err)
+}
+
+// fill puts into the batch what is to be computed next and returns how many
+// tokens of a prompt are in it.
+func (e *engine) fill() (reading int) {
+	e.batch.Reset()
+	var reader *turn
+	turns := e.answering()
+	writing := 0
+	for _, t := range turns {
+		t.row, t.rows = -1, 0
+		if t.held != nil {
+			continue
+		}
+		if next := t.next(2); len(next) == 1 {
+			writing++
+			t.add(next)
+		} else if reader == nil || t.before(reader) {
+			reader = t
+		}
 	}
-	defer sampler.Close()
-	defer abortWith(ctx, l.context)()
-	answer := answer{loaded: l, sampler: sampler, emit: emit, progress: e.progress, hook: e.o.Hook, now: e.o.Now, limit: int(values["n-predict"].(int64))}
-	return answer.write(ctx, tokens)
+	if reader == nil {
+		return 0
+	}
+	tokens := reader.next(e.piece(writing))
+	reader.add(tokens)
+	return len(tokens)
+}
+
+// How long a piece of a prompt may take: where others write their words wait for
+// it as long, and where nobody does, whoever comes next.
+const (
+	pauseOfOthers = 100 * time.Millisecond
+	pauseOfNobody = time.Second
+	leastPiece    = 16 // tokens
+)
+
+// piece is how many tokens of a prompt are read at once.
+func (e *engine) piece(writing int) int {
+	pause := pauseOfNobody
+	if writing > 0 {
+		pause = pauseOfOthers
+	}
+	most := min(e.o.MicroBatch, e.current.context.Batch()-writing)
+	if e.readRate == 0 { // nothing is known of this machine's speed
+		return max(min(4*leastPiece, most), 2)
+	}
+	return max(min(int(e.readRate*pause.Seconds()), most), leastPiece)
+}
+
+// measure learns how fast prompts are read.
+func (e *engine) measure(reading int, took time.Duration) {
+	if reading < leastPiece || took <= 0 {
+		return
+	}
+	rate := float64(reading) / took.Seconds()
+	if e.readRate == 0 {
+		e.readRate = rate
+	}
+	e.readRate += (rate - e.readRate) / 4
 }
 
 // abortWith makes the context abort its computation when ctx ends; the
@@ -166,5 +322,27 @@ func abortWith(ctx context.Context, c *llama.Context) (release func()) {
 			<-aborted
 			c.Resume()
 		}
+	}
+}
+
+// closeUpIfNeeded keeps the seats of answers next to each other.
+func (e *engine) closeUpIfNeeded() {
+	if e.current != nil {
+		e.closeUp()
+	}
+}
+
+// stop saves what conversations have in memory and lets everything go.
+func (e *engine) stop() {
+	e.vectors.close()
+	if e.current != nil {
+		e.shelf.resize(0)
+		for _, s := range e.current.seats {
+			e.save(s)
+		}
+	}
+	e.unload()
+	if err := e.talks.close(); err != nil {
+		e.o.Log.Warn("conversations may not be on the disk", "reason", err.Error())
 	}
 }

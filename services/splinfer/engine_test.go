@@ -1,63 +1,49 @@
 package splinfer
 
 import (
-	"context"
 	"fmt"
 	"os"
-	"runtime"
 	"strconv"
 	"strings"
 	"testing"
 
 	"runa/services/rmp"
-	"runa/services/splinfer/llama"
+	"runa/services/splinfer/hook"
 )
 
-func newEngine(t *testing.T) *engine {
-	t.Helper()
-	o := testOptions(t).complete()
-	library, err := llama.Open(o.Libraries, nil)
-	if err != nil {
+func TestCancelStopsWithinOneToken(t *testing.T) {
+	o := testOptions(t)
+	var r *running
+	reached, count := make(chan struct{}), 0
+	o.Hook = hook.Func(func(token hook.Token) hook.Verdict {
+		if count++; token.Index == 4 && count == 5 {
+			close(reached)
+			<-r.service.engine.answering()[0].job.ctx.Done()
+		}
+		return hook.Verdict{}
+	})
+	r = start(t, o)
+	conn := r.connect()
+	if err := conn.Send(t.Context(), request(t, rmp.SchemaGenerate, rmp.Generate{Prompt: "Once"})); err != nil {
 		t.Fatal(err)
 	}
-	e := &engine{o: o, library: library, folder: folder{path: o.Models}, progress: new(progress)}
-	t.Cleanup(e.unload)
-	return e
-}
-
-func TestCancelStopsWithinOneToken(t *testing.T) {
-	e := newEngine(t)
-	ctx, cancel := context.WithCancel(t.Context())
-	count := 0
-	done, err := e.generate(ctx, rmp.Generate{Prompt: "Once"}, func(token rmp.Token) {
-		if count++; token.Index == 4 {
-			cancel()
+	for range 4 {
+		if _, err := conn.Receive(t.Context()); err != nil {
+			t.Fatal(err)
 		}
-	})
-	if err != nil || count != 5 || done.Reason != rmp.ReasonCancel || done.Tokens != 5 {
-		t.Fatalf("%d tokens, %+v, %v", count, done, err)
 	}
-	again, err := e.generate(t.Context(), rmp.Generate{Prompt: "Once", Parameters: map[string]any{"n-predict": 8}}, func(rmp.Token) {})
-	if err != nil || again.Tokens != 8 {
-		t.Fatalf("the next request: %+v, %v", again, err)
-	}
-}
-
-func TestCancelledRequestInTheQueueCostsNothing(t *testing.T) {
-	e := newEngine(t)
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	done, err := e.generate(ctx, rmp.Generate{Prompt: "Once"}, func(rmp.Token) { t.Error("a token") })
-	if err != nil || done.Reason != rmp.ReasonCancel || e.current != nil {
-		t.Fatalf("%+v, %v", done, err)
+	<-reached
+	conn.Close()
+	again := ask(t, r.connect(), rmp.Generate{Prompt: "Once", Parameters: map[string]any{"n-predict": 8}})
+	if len(again.tokens) != 8 || count != 5+8 {
+		t.Fatalf("the next request: %d tokens; the hook saw %d", len(again.tokens), count)
 	}
 }
 
 func TestAThousandRequestsLeakNoMemory(t *testing.T) {
-	// As in the service: malloc keeps an arena for each thread that called it.
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
-	e := newEngine(t)
+	o := testOptions(t)
+	o.Defaults = Defaults()
+	conn := start(t, o).connect()
 	run := func(from, to int) {
 		for i := from; i < to; i++ {
 			parameters := map[string]any{"n-predict": 2, "temp": 0.8, "seed": i, "repeat-penalty": 1.1}
@@ -69,9 +55,9 @@ func TestAThousandRequestsLeakNoMemory(t *testing.T) {
 			case 2:
 				parameters["mirostat"] = 2
 			}
-			_, err := e.generate(t.Context(), rmp.Generate{Prompt: "Once upon a time", Parameters: parameters}, func(rmp.Token) {})
-			if (err != nil) != (i%10 == 1) {
-				t.Fatalf("request %d: %v", i, err)
+			a := ask(t, conn, rmp.Generate{Prompt: "Once upon a time", Parameters: parameters})
+			if (a.report.Code != "") != (i%10 == 1) {
+				t.Fatalf("request %d: %+v", i, a.report)
 			}
 		}
 	}

@@ -6,29 +6,61 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
+	"sync"
+	"time"
 	"unicode"
 	"unicode/utf8"
 
-	"runa/services/gguf"
+	"runa/services/gguf/loadable"
 	"runa/services/hint"
 	"runa/services/rmp"
 )
 
-// folder is where models lie as NAME.gguf.
+// folder is where models lie as NAME.gguf: those of the machine, which are only
+// read, and those that were added here. Where both have a name the machine's counts.
 type folder struct {
-	path string
+	path  string
+	added string // empty: none can be added
+	known *headers
+}
+
+// headers are what was found out of files that have not changed since: to check a
+// header takes milliseconds, and every request looks for its model.
+type headers struct {
+	mu    sync.Mutex
+	files map[string]header
+}
+
+type header struct {
+	size    int64
+	changed time.Time
+	info    loadable.Info
+	err     error
+}
+
+// check is loadable.Check, once for each file as it is.
+func (h *headers) check(path string) (loadable.Info, error) {
+	file, err := os.Stat(path)
+	if h == nil || err != nil {
+		return loadable.Check(path)
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if known, ok := h.files[path]; ok && known.size == file.Size() && known.changed.Equal(file.ModTime()) {
+		return known.info, known.err
+	}
+	info, err := loadable.Check(path)
+	h.files[path] = header{file.Size(), file.ModTime(), info, err}
+	return info, err
 }
 
 // modelFile is what the header of a model says, checked.
 type modelFile struct {
-	name         string
-	path         string
-	architecture string
-	bytes        uint64 // size of the file
-	contextTrain uint32 // tokens
-	tokenBytes   uint64 // of keys and values that one token keeps in the context
-	embeds       bool   // it makes vectors of text and can't generate
+	name string
+	path string
+	info loadable.Info
 }
 
 const extension = ".gguf"
@@ -37,11 +69,18 @@ const extension = ".gguf"
 // buffers, logits. It is about 20 MiB for the models we ship.
 const scratch = 32 << 20
 
-// names lists the models of the folder by the alphabet.
+// names lists the models by the alphabet.
 func (f folder) names() ([]string, error) {
 	entries, err := os.ReadDir(f.path)
 	if err != nil {
 		return nil, fmt.Errorf("list models: %w", err)
+	}
+	if f.added != "" {
+		more, err := os.ReadDir(f.added)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return nil, fmt.Errorf("list models: %w", err)
+		}
+		entries = append(entries, more...)
 	}
 	var names []string
 	for _, entry := range entries {
@@ -50,13 +89,34 @@ func (f folder) names() ([]string, error) {
 			names = append(names, name)
 		}
 	}
-	return names, nil
+	slices.Sort(names)
+	return slices.Compact(names), nil
 }
 
 // validName keeps requests inside the folder.
 func validName(name string) bool {
 	return name != "" && len(name) <= 200 && name[0] != '.' && !strings.Contains(name, "/") &&
 		utf8.ValidString(name) && !strings.ContainsFunc(name, unicode.IsControl)
+}
+
+// find is where a model of that name lies, or would.
+func (f folder) find(name string) string {
+	path := filepath.Join(f.path, name+extension)
+	if f.added == "" {
+		return path
+	}
+	if _, err := os.Stat(path); err == nil {
+		return path
+	}
+	if other := filepath.Join(f.added, name+extension); exists(other) {
+		return other
+	}
+	return path
+}
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
 }
 
 // defaultName is the configured default model, or the first in the alphabet
@@ -66,6 +126,16 @@ func (f folder) defaultName(configured string) (string, error) {
 	if configured != "" {
 		return configured, nil
 	}
+	return f.firstOf("generates text", func(info loadable.Info) bool { return !info.EmbedsOnly })
+}
+
+// embeddingName is the first in the alphabet that is made for embeddings.
+func (f folder) embeddingName() (string, error) {
+	return f.firstOf("embeds", func(info loadable.Info) bool { return info.EmbedsOnly })
+}
+
+// firstOf is the first model by the alphabet that does what is wanted.
+func (f folder) firstOf(what string, does func(loadable.Info) bool) (string, error) {
 	names, err := f.names()
 	if err == nil && len(names) == 0 {
 		err = fmt.Errorf("list models: %s has no file that ends in %s", f.path, extension)
@@ -76,16 +146,16 @@ func (f folder) defaultName(configured string) (string, error) {
 	unsound := ""
 	for _, name := range names {
 		switch file, err := f.inspect(name); {
-		case err == nil && !file.embeds:
+		case err == nil && does(file.info):
 			return name, nil
-		case err != nil && unsound == "":
+		case err != nil && unsound == "" && !errors.Is(err, loadable.ErrAdapter):
 			unsound = name
 		}
 	}
 	if unsound != "" {
 		return unsound, nil
 	}
-	err = fmt.Errorf("list models: %s has only models that embed and none that generates text", f.path)
+	err = fmt.Errorf("list models: %s has no model that %s", f.path, what)
 	return "", fail(rmp.CodeModelUnknown, hint.New(err, "put a model there as NAME%s", extension))
 }
 
@@ -94,20 +164,32 @@ func (f folder) inspect(name string) (modelFile, error) {
 	if !validName(name) {
 		return modelFile{}, fail(rmp.CodeModelUnknown, f.hintNames(errors.New("find model: that is no name of a model")))
 	}
-	file := modelFile{name: name, path: filepath.Join(f.path, name+extension)}
-	header, err := gguf.Open(file.path)
+	file := modelFile{name: name, path: f.find(name)}
+	info, err := f.known.check(file.path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return modelFile{}, fail(rmp.CodeModelUnknown, f.hintNames(fmt.Errorf("find model %s: %s does not exist", name, file.path)))
 	}
 	if err != nil {
 		return modelFile{}, fail(rmp.CodeModelInvalid, err) // names the file and has a hint
 	}
-	if err := file.read(header.Get); err != nil {
-		err = fmt.Errorf("check model %s: %w", file.path, err)
-		return modelFile{}, fail(rmp.CodeModelInvalid, hint.New(err, "use a model made for text generation"))
-	}
-	file.bytes = uint64(header.Size)
+	file.info = info
 	return file, nil
+}
+
+// adapter checks a LoRA adapter's file and returns its path.
+func (f folder) adapter(name string) (string, error) {
+	if !validName(name) {
+		return "", fail(rmp.CodeModelUnknown, f.hintNames(errors.New("find adapter: that is no name of an adapter")))
+	}
+	path := f.find(name)
+	if _, err := loadable.CheckAdapter(path); err != nil {
+		code := rmp.CodeModelInvalid
+		if errors.Is(err, fs.ErrNotExist) {
+			code = rmp.CodeModelUnknown
+		}
+		return "", fail(code, err)
+	}
+	return path, nil
 }
 
 func (f folder) hintNames(err error) error {
@@ -126,23 +208,37 @@ func (f folder) list(loaded string) []rmp.Model {
 	}
 	models := make([]rmp.Model, len(names))
 	for i, name := range names {
-		file, err := f.inspect(name)
-		models[i] = rmp.Model{
-			Name: name, Architecture: file.architecture, Bytes: file.bytes,
-			ContextTrain: file.contextTrain, Loaded: name == loaded,
-		}
-		if err != nil {
-			models[i].Problem = err.Error()
-		}
+		models[i] = f.describe(name)
+		models[i].Loaded = name == loaded
 	}
 	return models
 }
 
-// memory is about how many bytes the model takes with a context of that many tokens.
-func (m modelFile) memory(context int) uint64 {
-	tokens := uint64(max(context, 0))
-	if m.contextTrain > 0 {
-		tokens = min(tokens, uint64(m.contextTrain))
+func (f folder) describe(name string) rmp.Model {
+	file, err := f.inspect(name)
+	if err == nil {
+		i := file.info
+		return rmp.Model{
+			Name: name, Architecture: i.Architecture, Bytes: i.FileBytes, ContextTrain: uint32(min(i.ContextTrain, 1<<31)),
+			EmbedsOnly: i.EmbedsOnly, Recurrent: i.Recurrent,
+		}
 	}
-	return m.bytes + tokens*m.tokenBytes + scratch
+	m := rmp.Model{Name: name, Problem: err.Error()}
+	if info, err := os.Stat(f.find(name)); err == nil {
+		m.Bytes = uint64(info.Size())
+	}
+	if errors.Is(err, loadable.ErrAdapter) {
+		m.Adapter, m.Problem = true, ""
+	}
+	return m
+}
+
+// memory is about how many bytes the model takes with that many conversations of
+// that many tokens each.
+func (m modelFile) memory(context, seats int) uint64 {
+	tokens := uint64(max(context, 0))
+	if m.info.ContextTrain > 0 && !m.info.Recurrent {
+		tokens = min(tokens, m.info.ContextTrain)
+	}
+	return m.info.Memory(tokens*uint64(seats), uint64(seats)) + scratch
 }

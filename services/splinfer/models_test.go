@@ -24,9 +24,9 @@ func put(t *testing.T, f folder, name string, model func(io.Writer, uint64, ...t
 }
 
 func TestAModelThatOnlyEmbedsIsNeverTheDefault(t *testing.T) {
-	f := folder{t.TempDir()}
+	f := folder{path: t.TempDir()}
 	put(t, f, "all-minilm", tiny.BERT)
-	if name, err := f.defaultName(""); err == nil || !strings.Contains(err.Error(), "embed") || hint.Of(err) == "" {
+	if name, err := f.defaultName(""); err == nil || !strings.Contains(err.Error(), "generates text") || hint.Of(err) == "" {
 		t.Errorf("alone: %q, %v; want an error that says why, and a hint", name, err)
 	}
 	put(t, f, "zebra", tiny.RWKV7)

@@ -11,7 +11,6 @@ import (
 
 	"runa/services/hint"
 	"runa/services/rmp"
-	"runa/services/splinfer/llama"
 )
 
 // Kind is the type of a parameter's value.
@@ -23,6 +22,7 @@ const (
 	Number  Kind = "number"
 	Switch  Kind = "boolean"
 	Text    Kind = "text"
+	List    Kind = "list of texts"
 )
 
 // Parameter describes one value that shapes an answer. Its name is that of
@@ -30,7 +30,7 @@ const (
 type Parameter struct {
 	Name     string
 	Kind     Kind
-	Default  any     // int64, float64, bool or string, as Kind says
+	Default  any     // int64, float64, bool, string or []string, as Kind says
 	Min, Max float64 // bounds of integers and numbers, both included
 	Doc      string
 }
@@ -44,15 +44,32 @@ var parameters = []Parameter{
 	{"top-p", Number, 0.95, 0, 1, "draw from the likeliest tokens that together have this probability; 1: off"},
 	{"min-p", Number, 0.05, 0, 1, "least probability relative to the likeliest token; 0: off"},
 	{"typical-p", Number, 1.0, 0, 1, "locally typical sampling; 1: off"},
-	{"repeat-last-n", Integer, int64(64), 0, 1 << 20, "how many tokens back penalties look; 0: off"},
+	{"top-n-sigma", Number, -1.0, -1, 100, "draw from the tokens within n standard deviations of the likeliest; -1: off"},
+	{"dynatemp-range", Number, 0.0, 0, 100, "temperature varies by this much with how sure the model is; 0: off"},
+	{"dynatemp-exp", Number, 1.0, 0, 100, "how the model's uncertainty maps to temperature"},
+	{"xtc-probability", Number, 0.0, 0, 1, "chance of leaving out the likeliest tokens but one; 0: off"},
+	{"xtc-threshold", Number, 0.1, 0, 1, "probability a token needs to be left out by it; over 0.5: off"},
+	{"min-keep", Integer, int64(0), 0, math.MaxInt32, "tokens that top-p, min-p, typical-p and xtc leave at least"},
+	{"repeat-last-n", Integer, int64(64), -1, 1 << 20, "how many tokens back penalties look; 0: off, -1: all the model can"},
 	{"repeat-penalty", Number, 1.0, 0.01, 100, "penalty on repeated tokens; 1: off"},
 	{"presence-penalty", Number, 0.0, -100, 100, "penalty on tokens that are there at all; 0: off"},
 	{"frequency-penalty", Number, 0.0, -100, 100, "penalty per occurrence of a token; 0: off"},
+	{"dry-multiplier", Number, 0.0, 0, 100, "penalty on repeating long passages (DRY); 0: off"},
+	{"dry-base", Number, 1.75, 0, 100, "how fast DRY's penalty grows with a passage's length"},
+	{"dry-allowed-length", Integer, int64(2), 0, 1 << 20, "passages up to this many tokens are free of DRY's penalty"},
+	{"dry-penalty-last-n", Integer, int64(-1), -1, 1 << 20, "how many tokens back DRY looks; 0: off, -1: all the model can"},
+	{"dry-sequence-breaker", List, []string{"\n", ":", "\"", "*"}, 0, 0, "texts that end a passage for DRY"},
+	{"samplers", List, []string(nil), 0, 0, "which samplers run, in which order (penalties, dry, top_n_sigma, top_k, typ_p, top_p, min_p, xtc, temperature)"},
+	{"logit-bias", List, []string(nil), 0, 0, "what is added to the chance of tokens, such as 15043+1.5 or 15043-inf"},
 	{"mirostat", Integer, int64(0), 0, 2, "Mirostat version; top-k, top-p, min-p, typical-p are then not used; 0: off"},
 	{"mirostat-lr", Number, 0.1, 0, 1, "Mirostat's learning rate eta"},
 	{"mirostat-ent", Number, 5.0, 0, 100, "Mirostat's target entropy tau"},
 	{"ignore-eos", Switch, false, 0, 0, "go on where the model would end"},
 	{"grammar", Text, "", 0, 0, "GBNF grammar the answer must follow"},
+	{"json-schema", Text, "", 0, 0, "JSON schema the answer must follow; {} is any JSON"},
+	{"stop", List, []string(nil), 0, 0, "texts before which the answer ends"},
+	{"n-probs", Integer, int64(0), 0, 1 << 10, "how many of the likeliest tokens to tell with each"},
+	{"lora", List, []string(nil), 0, 0, "LoRA adapters, by name, or NAME=SCALE"},
 }
 
 // Parameters lists all parameters in the order of the documentation.
@@ -134,11 +151,13 @@ func (p Parameter) Parse(text string) (any, error) {
 		}
 	case Text:
 		return p.convert(text)
+	case List:
+		return p.convert([]string{text})
 	}
 	return nil, p.refuse("it is not")
 }
 
-// convert checks type and range and returns int64, float64, bool or string.
+// convert checks type and range and returns int64, float64, bool, string or []string.
 func (p Parameter) convert(value any) (any, error) {
 	v := reflect.ValueOf(value)
 	switch p.Kind {
@@ -147,8 +166,12 @@ func (p Parameter) convert(value any) (any, error) {
 			return v.Bool(), nil
 		}
 	case Text:
-		if v.Kind() == reflect.String && utf8.ValidString(v.String()) && strings.IndexByte(v.String(), 0) < 0 {
+		if v.Kind() == reflect.String && isText(v.String()) {
 			return v.String(), nil
+		}
+	case List:
+		if list, ok := asList(v); ok {
+			return list, nil
 		}
 	case Integer:
 		if n, whole := asNumber(v); whole && n == math.Trunc(n) {
@@ -160,6 +183,35 @@ func (p Parameter) convert(value any) (any, error) {
 		}
 	}
 	return nil, p.refuse("the one given is not")
+}
+
+func isText(s string) bool { return utf8.ValidString(s) && strings.IndexByte(s, 0) < 0 }
+
+// maxList bounds a list of texts; what it is for has closer bounds.
+const maxList = 256
+
+// asList turns one text, or a list of texts of any element type, into a list.
+func asList(v reflect.Value) (list []string, ok bool) {
+	if !v.IsValid() {
+		return nil, true
+	}
+	if v.Kind() == reflect.String {
+		return []string{v.String()}, isText(v.String())
+	}
+	if v.Kind() != reflect.Slice || v.Len() > maxList {
+		return nil, false
+	}
+	for i := range v.Len() {
+		element := v.Index(i)
+		if element.Kind() == reflect.Interface {
+			element = element.Elem()
+		}
+		if element.Kind() != reflect.String || !isText(element.String()) {
+			return nil, false
+		}
+		list = append(list, element.String())
+	}
+	return list, true
 }
 
 // asNumber turns any of Go's numbers into a float64, which holds every value
@@ -196,22 +248,6 @@ func (p Parameter) refuse(what string) error {
 		expected = fmt.Sprintf("%s from %.10g to %.10g", p.Kind, p.Min, p.Max)
 	}
 	return hint.New(fmt.Errorf("parameter %s must be of type %s, %s", p.Name, expected, what), "%s: %s", p.Name, p.Doc)
-}
-
-// sampling turns values into what the llama package wants; seed replaces -1.
-func (v Values) sampling(seed uint32) llama.Sampling {
-	if given := v["seed"].(int64); given >= 0 {
-		seed = uint32(given)
-	}
-	number := func(name string) float32 { return float32(v[name].(float64)) }
-	integer := func(name string) int { return int(v[name].(int64)) }
-	return llama.Sampling{
-		Temp: number("temp"), TopK: integer("top-k"), TopP: number("top-p"), MinP: number("min-p"),
-		TypicalP: number("typical-p"), RepeatLastN: integer("repeat-last-n"), RepeatPenalty: number("repeat-penalty"),
-		FrequencyPenalty: number("frequency-penalty"), PresencePenalty: number("presence-penalty"),
-		Mirostat: integer("mirostat"), MirostatEnt: number("mirostat-ent"), MirostatLR: number("mirostat-lr"),
-		Seed: seed, IgnoreEOS: v["ignore-eos"].(bool), Grammar: v["grammar"].(string),
-	}
 }
 
 // nearest is the known name with the fewest edits to the given one.

@@ -12,9 +12,21 @@ import (
 type job struct {
 	ctx     context.Context // ends when the asker goes away
 	id      string          // for logs
+	trace   [16]byte
 	request rmp.Generate
-	tokens  chan rmp.Token // room for a whole answer, so that computing never waits for a reader
-	ended   chan outcome   // one outcome, after the last token
+	task    func(*engine) error // instead of request: what is done when nobody is being answered
+	tokens  chan rmp.Token      // room for a whole answer, so that computing never waits for a reader
+	notices chan rmp.Notice     // what finds no room is dropped
+	ended   chan outcome        // one outcome, after the last token
+	moved   chan struct{}       // holds one signal that the job's place in the queue is another
+}
+
+// newJob is a job whose answer has room for that many tokens.
+func newJob(ctx context.Context, id string, trace [16]byte, room int) *job {
+	return &job{
+		ctx: ctx, id: id, trace: trace, tokens: make(chan rmp.Token, room), notices: make(chan rmp.Notice, 4),
+		ended: make(chan outcome, 1), moved: make(chan struct{}, 1),
+	}
 }
 
 // outcome ends a job: err nil says done holds.
@@ -23,7 +35,18 @@ type outcome struct {
 	err  error
 }
 
-// queue holds the jobs that wait, oldest first.
+func (j *job) background() bool { return j.request.Priority == rmp.PriorityBackground }
+
+// tell gives the asker a remark if they have read those before.
+func (j *job) tell(code, text string) {
+	select {
+	case j.notices <- rmp.Notice{Code: code, Text: text}:
+	default:
+	}
+}
+
+// queue holds the jobs that wait: those of persons first, then those in the
+// background, each by age.
 type queue struct {
 	limit int
 	mu    sync.Mutex
@@ -35,20 +58,47 @@ func newQueue(limit int) *queue {
 	return &queue{limit: limit, added: make(chan struct{}, 1)}
 }
 
-// push puts a job at the end and returns how many wait before it; it reports
-// false when limit jobs wait already.
-func (q *queue) push(j *job) (before int, ok bool) {
+// push puts a job behind those that go before it and returns how many wait; it
+// reports false when limit jobs wait already.
+func (q *queue) push(j *job) (waiting int, ok bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if len(q.jobs) >= q.limit {
 		return len(q.jobs), false
 	}
-	q.jobs = append(q.jobs, j)
+	at := len(q.jobs)
+	for !j.background() && at > 0 && q.jobs[at-1].background() {
+		at--
+	}
+	q.jobs = slices.Insert(q.jobs, at, j)
+	q.changed(at + 1)
+	q.wake()
+	return len(q.jobs), true
+}
+
+// wake makes the computing goroutine look around.
+func (q *queue) wake() {
 	select {
 	case q.added <- struct{}{}:
 	default:
 	}
-	return len(q.jobs) - 1, true
+}
+
+// changed tells the jobs from an index on that they stand elsewhere; mu is held.
+func (q *queue) changed(from int) {
+	for _, j := range q.jobs[from:] {
+		select {
+		case j.moved <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// place is a job's place, 1 for the next, and how many wait; 0 if it does not.
+func (q *queue) place(j *job) (place, waiting int) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return slices.Index(q.jobs, j) + 1, len(q.jobs)
 }
 
 // length is how many jobs wait.
@@ -58,8 +108,17 @@ func (q *queue) length() int {
 	return len(q.jobs)
 }
 
-// remove takes a job out whose asker went away; it reports false if the job
-// doesn't wait any more.
+// first is the job that is next, nil for none.
+func (q *queue) first() *job {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if len(q.jobs) == 0 {
+		return nil
+	}
+	return q.jobs[0]
+}
+
+// remove takes a job out; it reports false if the job doesn't wait any more.
 func (q *queue) remove(j *job) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -68,24 +127,6 @@ func (q *queue) remove(j *job) bool {
 		return false
 	}
 	q.jobs = slices.Delete(q.jobs, i, i+1)
+	q.changed(i)
 	return true
-}
-
-// pop waits for a job and takes the oldest; nil means ctx has ended.
-func (q *queue) pop(ctx context.Context) *job {
-	for {
-		q.mu.Lock()
-		if len(q.jobs) > 0 && ctx.Err() == nil {
-			j := q.jobs[0]
-			q.jobs = slices.Delete(q.jobs, 0, 1)
-			q.mu.Unlock()
-			return j
-		}
-		q.mu.Unlock()
-		select {
-		case <-q.added:
-		case <-ctx.Done():
-			return nil
-		}
-	}
 }

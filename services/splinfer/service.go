@@ -11,8 +11,9 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 
-	"runa/services/hint"
 	"runa/services/rmp"
+	"runa/services/splinfer/hook"
+	"runa/services/splinfer/journal"
 	"runa/services/splinfer/llama"
 )
 
@@ -27,13 +28,25 @@ type Options struct {
 	ThreadsBatch int    // for many tokens; default: Threads
 	Batch        int    // most prompt tokens given to llama.cpp at once
 	MicroBatch   int    // most tokens it computes at once
+	Parallel     int    // conversations that are computed at once; fewer where memory is short
 	Queue        int    // most requests that wait
 	Defaults     Values // parameters of requests that don't name them
-	Hook         Hook   // sees every token before it is published
-	Log          hclog.Logger
-	Now          func() time.Time
-	Random       func() uint32          // seeds of requests that give none
-	Available    func() (uint64, error) // bytes of memory this process may still take
+
+	FlashAttention bool // reads prompts faster; an answer may then depend on what else is computed
+
+	Hook          hook.Hook // judges every token before it is published
+	Added         string    // folder of models that were added; empty: none can be
+	Imports       string    // folder of files that may be added
+	Personas      string    // folder of personas; empty: none
+	Conversations string    // folder of conversations that are kept; empty: none is
+
+	Log       hclog.Logger
+	Now       func() time.Time
+	Random    func() uint32          // seeds of requests that give none
+	Available func() (uint64, error) // bytes of memory this process may still take
+
+	// Pressure tells what the machine has too little of; nil: not looked at.
+	Pressure func() Pressure
 
 	// Usable is called by the computing goroutine when the default model can no
 	// longer be used, with the cause, and when it can again, with its name.
@@ -51,12 +64,13 @@ func (o Options) complete() Options {
 	orElse(&o.ThreadsBatch, o.Threads)
 	orElse(&o.Batch, 2048)
 	orElse(&o.MicroBatch, 512)
+	orElse(&o.Parallel, 4)
 	orElse(&o.Queue, 64)
 	if o.Defaults == nil {
 		o.Defaults = Defaults()
 	}
 	if o.Hook == nil {
-		o.Hook = func(rmp.Token) Verdict { return Publish }
+		o.Hook = hook.Empty()
 	}
 	if o.Log == nil {
 		o.Log = hclog.NewNullLogger()
@@ -71,8 +85,8 @@ func (o Options) complete() Options {
 type Service struct {
 	engine   engine
 	queue    *queue
+	actions  actions
 	o        Options
-	unusable error // why the default model can't be used; the computing goroutine's
 	progress progress
 	message  atomic.Uint64 // number of the last frame sent
 	loaded   chan struct{} // closed when the default model is loaded or known bad
@@ -90,12 +104,21 @@ func New(o Options) (*Service, error) {
 		return nil, err
 	}
 	o.Log.Info("llama.cpp opened", "version", library.Version(), "system", library.SystemInfo())
-	s := &Service{
-		engine: engine{o: o, library: library, folder: folder{path: o.Models}},
-		queue:  newQueue(o.Queue), o: o,
-		loaded: make(chan struct{}), stopped: make(chan struct{}),
+	talks, err := openTalks(o.Conversations, journal.Options{Log: o.Log, Now: o.Now})
+	if err != nil {
+		return nil, err
 	}
-	s.engine.progress = &s.progress
+	models := folder{path: o.Models, added: o.Added, known: &headers{files: map[string]header{}}}
+	s := &Service{
+		queue: newQueue(o.Queue), o: o, loaded: make(chan struct{}), stopped: make(chan struct{}),
+		actions: actions{library: library, folder: models, imports: o.Imports, threads: o.Threads},
+	}
+	s.engine = engine{
+		o: o, library: library, folder: models, queue: s.queue, talks: talks, personas: loadPersonas(o),
+		threads: o.Threads, progress: &s.progress, stopped: s.stopped,
+		verdicts: make(chan verdict), forgets: make(chan forget, 1),
+	}
+	s.engine.shelf = newShelf(s.engine.shelfBudget())
 	return s, nil
 }
 
@@ -143,69 +166,16 @@ func (s *Service) Serve(ctx context.Context, accept func(context.Context) (conne
 func (s *Service) compute(ctx context.Context) {
 	runtime.LockOSThread()
 	defer close(s.stopped)
-	defer s.engine.unload()
+	e := &s.engine
+	defer e.stop()
 	s.progress.begin(s.o.Now(), 0)
-	_, err := s.engine.use("")
-	s.setUsable(err)
+	name, err := e.folder.defaultName(s.o.Model)
+	if err == nil {
+		err = e.use(name, nil)
+	}
+	e.judge(err)
 	close(s.loaded)
-	for {
-		s.progress.wait()
-		j := s.queue.pop(ctx)
-		s.progress.work(s.o.Now())
-		if j == nil {
-			return
-		}
-		done, err := s.engine.generate(j.ctx, j.request, func(t rmp.Token) { j.tokens <- t })
-		if j.request.Model == "" {
-			s.judge(done, err)
-		}
-		j.ended <- outcome{done, err}
-		s.logRequest(j.id, done, err)
-	}
-}
-
-// judge learns from how a request of the default model ended whether that can be
-// used. One that failed for another reason, or was cancelled before it began, says nothing.
-func (s *Service) judge(done rmp.Done, err error) {
-	var failure *Failure
-	switch {
-	case errors.As(err, &failure) && (failure.Code == rmp.CodeModelInvalid || failure.Code == rmp.CodeModelUnknown):
-		s.setUsable(err)
-	case err == nil && done.PromptTokens > 0:
-		s.setUsable(nil)
-	}
-}
-
-// setUsable tells when it has changed whether the default model can be used; cause
-// is why not, or nil.
-func (s *Service) setUsable(cause error) {
-	if (cause == nil) == (s.unusable == nil) {
-		return
-	}
-	s.unusable = cause
-	if cause != nil {
-		s.o.Log.Error("default model can't be used", "reason", cause.Error(), "hint", hint.Of(cause))
-	}
-	s.o.Usable(s.engine.loadedName(), cause)
-}
-
-// logRequest writes one record per answer: numbers and codes, never words.
-func (s *Service) logRequest(id string, done rmp.Done, err error) {
-	if err != nil {
-		s.o.Log.Warn("request refused", "request", id, "code", report(err).Code)
-		return
-	}
-	s.o.Log.Info("request answered", "request", id, "reason", done.Reason,
-		"prompt_tokens", done.PromptTokens, "tokens", done.Tokens,
-		"prefill_per_second", perSecond(done.PromptTokens, done.PrefillMs),
-		"decode_per_second", perSecond(done.Tokens, done.DecodeMs))
-}
-
-func perSecond(tokens uint32, ms float64) int {
-	if ms <= 0 {
-		return 0
-	}
-	return int(float64(tokens) * 1000 / ms)
+	e.run(ctx)
 }
 
 func (s *Service) models() rmp.Models {

@@ -17,6 +17,7 @@ import (
 	"github.com/hashicorp/go-hclog"
 
 	"runa/services/rmp"
+	"runa/services/splinfer/hook"
 )
 
 // environment returns a variable that `make test` sets.
@@ -142,6 +143,9 @@ type answered struct {
 	tokens []rmp.Token
 	done   rmp.Done
 	report rmp.Report
+
+	notices []rmp.Notice
+	places  []rmp.Queued
 }
 
 func request(t testing.TB, schema uint16, payload any) rmp.Frame {
@@ -164,6 +168,12 @@ func ask(t testing.TB, conn connection, g rmp.Generate) answered {
 
 func collect(t testing.TB, conn connection) (a answered) {
 	t.Helper()
+	return collectFrom(t, conn, 0)
+}
+
+// collectFrom collects an answer whose tokens are wanted from an index on.
+func collectFrom(t testing.TB, conn connection, from int) (a answered) {
+	t.Helper()
 	for {
 		frame, err := conn.Receive(t.Context())
 		if err != nil {
@@ -176,13 +186,22 @@ func collect(t testing.TB, conn connection) (a answered) {
 		case rmp.SchemaToken:
 			var token rmp.Token
 			err = frame.Unmarshal(&token)
-			if int(token.Index) != len(a.tokens) || !utf8.ValidString(token.Text) {
+			if int(token.Index) != from+len(a.tokens) || !utf8.ValidString(token.Text) {
 				t.Fatalf("token %d has index %d and text %q", len(a.tokens), token.Index, token.Text)
 			}
 			a.tokens = append(a.tokens, token)
 			a.text += token.Text
 		case rmp.SchemaDone:
 			err = frame.Unmarshal(&a.done)
+			a.text += a.done.Text
+		case rmp.SchemaNotice:
+			var notice rmp.Notice
+			err = frame.Unmarshal(&notice)
+			a.notices = append(a.notices, notice)
+		case rmp.SchemaQueued:
+			var place rmp.Queued
+			err = frame.Unmarshal(&place)
+			a.places = append(a.places, place)
 		case rmp.SchemaErrorReport:
 			err = frame.Unmarshal(&a.report)
 		default:
@@ -191,7 +210,7 @@ func collect(t testing.TB, conn connection) (a answered) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if frame.SchemaID != rmp.SchemaToken {
+		if frame.SchemaID == rmp.SchemaDone || frame.SchemaID == rmp.SchemaErrorReport {
 			return a
 		}
 	}
@@ -375,7 +394,7 @@ func TestClientsAreAnsweredInTheOrderTheyCameAndAFullQueueSaysSo(t *testing.T) {
 	o := testOptions(t)
 	reached, release := make(chan struct{}), make(chan struct{})
 	block := sync.OnceFunc(func() { close(reached); <-release })
-	o.Hook = func(rmp.Token) Verdict { block(); return Publish }
+	o.Hook = hook.Func(func(hook.Token) hook.Verdict { block(); return hook.Verdict{} })
 	o.Queue = 1
 	var log bytes.Buffer
 	o.Log = hclog.New(&hclog.LoggerOptions{Output: &log})
@@ -417,14 +436,14 @@ func (r *running) waitForQueue(n int) {
 
 func TestHookStopsTheAnswerBeforeTheToken(t *testing.T) {
 	o := testOptions(t)
-	o.Hook = func(token rmp.Token) Verdict {
+	o.Hook = hook.Func(func(token hook.Token) hook.Verdict {
 		if token.Index == 3 {
-			return Stop
+			return hook.Verdict{Action: hook.Stop}
 		}
-		return Publish
-	}
+		return hook.Verdict{}
+	})
 	a := ask(t, start(t, o).connect(), rmp.Generate{Prompt: "Once"})
-	if len(a.tokens) != 3 || a.done.Reason != rmp.ReasonStop {
+	if len(a.tokens) != 3 || a.done.Reason != rmp.ReasonHook {
 		t.Fatalf("got %d tokens, %+v", len(a.tokens), a.done)
 	}
 }
@@ -433,7 +452,7 @@ func TestStoppingServiceTellsThoseWhoWait(t *testing.T) {
 	o := testOptions(t)
 	reached, release := make(chan struct{}), make(chan struct{})
 	block := sync.OnceFunc(func() { close(reached); <-release })
-	o.Hook = func(rmp.Token) Verdict { block(); return Publish }
+	o.Hook = hook.Func(func(hook.Token) hook.Verdict { block(); return hook.Verdict{} })
 	r := start(t, o)
 	one, two := r.connect(), r.connect()
 	ends := make(chan answered, 2)

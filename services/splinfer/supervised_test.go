@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"runa/services/rmp"
+	"runa/services/splinfer/hook"
 	"runa/services/splinter"
 	"runa/services/supervised"
 )
@@ -122,10 +123,10 @@ func TestHeartbeatsAndPingsEndWithTheComputation(t *testing.T) {
 	o.Now = func() time.Time { return began.Add(time.Duration(later.Load())) }
 	blocked, release := make(chan struct{}), make(chan struct{})
 	var once sync.Once
-	o.Hook = func(rmp.Token) Verdict {
+	o.Hook = hook.Func(func(hook.Token) hook.Verdict {
 		once.Do(func() { close(blocked); <-release })
-		return Publish
-	}
+		return hook.Verdict{}
+	})
 	r := runSupervised(t, o)
 	r.says(t, "READY=1\n")
 	beats := func() uint64 { n, _ := supervised.Heartbeat(r.bus, "splinfer"); return n }
