@@ -41,6 +41,12 @@ type arguments struct {
 	ThreadsBatch int    `help:"Threads for many tokens; 0: as --threads." default:"0" placeholder:"N"`
 	BatchSize    int    `help:"Most prompt tokens given to llama.cpp at once (${default})." default:"2048" placeholder:"N"`
 	UbatchSize   int    `help:"Most tokens computed at once (${default})." default:"512" placeholder:"N"`
+	Parallel     int    `help:"Conversations that are computed at once; fewer where memory is short (${default})." default:"4" placeholder:"N"`
+	FlashAttn    bool   `help:"Read prompts faster; what is answered may then depend on what else is computed."`
+	Data         string `help:"Folder of conversations and of models that are added; under gilgul the service's own, else none." placeholder:"DIR"`
+	Import       string `help:"Folder of files that may be added as models; the folder import beside --data if not given." placeholder:"DIR"`
+	Personas     string `help:"Folder of personas (${default})." default:"/usr/share/runa/personas" placeholder:"DIR"`
+	Hook         string `help:"Name on the bus of the service that judges every token before it is shown; while it is away nothing is answered." placeholder:"NAME"`
 	Queue        int    `help:"Most requests that wait; more are told that splinfer is busy (${default})." default:"64" placeholder:"N"`
 	LogLevel     string `help:"Least level of log records." default:"info" enum:"debug,info,warn,error"`
 }
@@ -89,6 +95,10 @@ func run(ctx context.Context, args []string, env func(string) string, stdout io.
 	if err != nil {
 		return err
 	}
+	if a.Data == "" && gilgul.Service() != "" {
+		a.Data = env("HOME") // gilgul makes it the service's own folder
+	}
+	a.keep(&o)
 	return splinfer.Run(ctx, a.Bus, o, gilgul)
 }
 
@@ -105,7 +115,7 @@ func parse(into any, parameters splinfer.Flags, args []string, stdout io.Writer)
 }
 
 func (a arguments) options(parameters splinfer.Flags) (splinfer.Options, error) {
-	for name, n := range map[string]int{"--ctx-size": a.CtxSize, "--batch-size": a.BatchSize, "--ubatch-size": a.UbatchSize, "--queue": a.Queue} {
+	for name, n := range map[string]int{"--ctx-size": a.CtxSize, "--batch-size": a.BatchSize, "--ubatch-size": a.UbatchSize, "--queue": a.Queue, "--parallel": a.Parallel} {
 		if n < 1 || n > 1<<22 {
 			return splinfer.Options{}, fmt.Errorf("read %s: %d is not within 1 to %d", name, n, 1<<22)
 		}
@@ -126,9 +136,26 @@ func (a arguments) options(parameters splinfer.Flags) (splinfer.Options, error) 
 	return splinfer.Options{
 		Libraries: a.Libraries, Models: a.Models, Model: a.Model, Context: a.CtxSize,
 		Threads: a.Threads, ThreadsBatch: a.ThreadsBatch, Batch: a.BatchSize, MicroBatch: a.UbatchSize,
-		Queue: a.Queue, Defaults: defaults, Log: log, Now: time.Now, Random: rand.Uint32,
+		Queue: a.Queue, Parallel: a.Parallel, FlashAttention: a.FlashAttn, HookName: a.Hook, Defaults: defaults, Log: log, Now: time.Now, Random: rand.Uint32,
 		Available: func() (uint64, error) { return splinfer.AvailableMemory("/") },
+		Pressure:  func() splinfer.Pressure { return splinfer.ReadPressure("/") },
 	}, nil
+}
+
+// keep says where what is kept lies.
+func (a arguments) keep(o *splinfer.Options) {
+	o.Personas = a.Personas
+	if _, err := os.Stat(o.Personas); err != nil {
+		o.Personas = ""
+	}
+	if a.Data == "" {
+		return
+	}
+	o.Conversations, o.Added = filepath.Join(a.Data, "conversations"), filepath.Join(a.Data, "models")
+	o.Imports = a.Import
+	if o.Imports == "" {
+		o.Imports = filepath.Join(filepath.Dir(a.Data), "import")
+	}
 }
 
 // logger writes to a duplicate of standard error: descriptor 2 itself is

@@ -101,7 +101,7 @@ func (c *client) answer(frame rmp.Frame) error {
 
 // generate queues a request and sends its tokens and its end.
 func (c *client) generate(frame rmp.Frame, request rmp.Generate) error {
-	j := newJob(c.ctx, requestID(frame), frame.TraceID, c.o.Context)
+	j := newJob(c.ctx, requestID(frame), frame.TraceID)
 	j.request = request
 	return c.wait(frame, j)
 }
@@ -123,8 +123,8 @@ func (c *client) wait(frame rmp.Frame, j *job) error {
 	var moved <-chan struct{} // nil until it is told that the job waits
 	for {
 		select {
-		case token := <-j.tokens:
-			if err := c.reply(frame, rmp.SchemaToken, token); err != nil {
+		case <-j.tokens.added:
+			if err := c.sendTokens(frame, j); err != nil {
 				return err
 			}
 		case notice := <-j.notices:
@@ -164,12 +164,19 @@ func (c *client) tellPlace(frame rmp.Frame, j *job) error {
 	return c.reply(frame, rmp.SchemaQueued, rmp.Queued{Position: uint32(place), Waiting: uint32(waiting)})
 }
 
-// finish sends the tokens and remarks that are still there and then the end.
-func (c *client) finish(frame rmp.Frame, j *job, end outcome) error {
-	for len(j.tokens) > 0 {
-		if err := c.reply(frame, rmp.SchemaToken, <-j.tokens); err != nil {
+func (c *client) sendTokens(frame rmp.Frame, j *job) error {
+	for _, token := range j.tokens.take() {
+		if err := c.reply(frame, rmp.SchemaToken, token); err != nil {
 			return err
 		}
+	}
+	return nil
+}
+
+// finish sends the tokens and remarks that are still there and then the end.
+func (c *client) finish(frame rmp.Frame, j *job, end outcome) error {
+	if err := c.sendTokens(frame, j); err != nil {
+		return err
 	}
 	for len(j.notices) > 0 {
 		if err := c.reply(frame, rmp.SchemaNotice, <-j.notices); err != nil {

@@ -110,12 +110,8 @@ func (e *engine) load(file modelFile, seats int) error {
 
 // sit makes a context with that many seats.
 func (e *engine) sit(l *loaded, seats int) error {
-	attention := llama.FlashAuto
-	if e.o.FlashAttention {
-		attention = llama.FlashOn
-	}
 	context, err := l.model.NewContext(llama.ContextOptions{
-		Size: e.o.Context, Sequences: seats, Apart: true, FlashAttention: attention,
+		Size: e.o.Context, Sequences: seats, Apart: true, FlashAttention: e.o.attention(),
 		Batch: e.o.Batch, MicroBatch: e.o.MicroBatch, Threads: e.threads, ThreadsBatch: max(e.threads, e.o.ThreadsBatch),
 	})
 	if err != nil {
@@ -123,6 +119,15 @@ func (e *engine) sit(l *loaded, seats int) error {
 	}
 	l.context, l.seats = context, newSeats(seats)
 	return nil
+}
+
+// attention is off, so that what is computed beside an answer changes nothing of
+// it, unless it is asked for.
+func (o Options) attention() llama.FlashAttention {
+	if o.FlashAttention {
+		return llama.FlashOn
+	}
+	return llama.FlashOff
 }
 
 // adapt makes the model compute with these adapters and no others.

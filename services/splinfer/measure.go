@@ -58,7 +58,7 @@ func Measure(o Options, path string, prompt, generate, runs int) ([]Measurement,
 func measure(o Options, model *llama.Model, tokens, batch, runs int) (Measurement, error) {
 	context, err := model.NewContext(llama.ContextOptions{
 		Size: max(tokens, 8), BeyondTraining: true, Batch: o.Batch, MicroBatch: o.MicroBatch,
-		Threads: o.Threads, ThreadsBatch: o.ThreadsBatch,
+		Threads: o.Threads, ThreadsBatch: o.ThreadsBatch, Apart: true, FlashAttention: o.attention(),
 	})
 	if err != nil {
 		return Measurement{}, err

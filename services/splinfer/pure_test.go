@@ -103,7 +103,7 @@ func TestFlagsAndRequestsReadTheSameTable(t *testing.T) {
 func TestQueueKeepsOrderLimitAndForgetsTheDead(t *testing.T) {
 	q := newQueue(4)
 	late := &job{request: rmp.Generate{Priority: rmp.PriorityBackground}}
-	a, b := newJob(t.Context(), "a", [16]byte{}, 0), newJob(t.Context(), "b", [16]byte{}, 0)
+	a, b := newJob(t.Context(), "a", [16]byte{}), newJob(t.Context(), "b", [16]byte{})
 	for i, j := range []*job{late, a, b} {
 		if n, ok := q.push(j); n != i+1 || !ok {
 			t.Fatalf("push %d: %d, %v", i, n, ok)

@@ -15,18 +15,44 @@ type job struct {
 	trace   [16]byte
 	request rmp.Generate
 	task    func(*engine) error // instead of request: what is done when nobody is being answered
-	tokens  chan rmp.Token      // room for a whole answer, so that computing never waits for a reader
-	notices chan rmp.Notice     // what finds no room is dropped
-	ended   chan outcome        // one outcome, after the last token
-	moved   chan struct{}       // holds one signal that the job's place in the queue is another
+	tokens  outbox
+	notices chan rmp.Notice // what finds no room is dropped
+	ended   chan outcome    // one outcome, after the last token
+	moved   chan struct{}   // holds one signal that the job's place in the queue is another
 }
 
-// newJob is a job whose answer has room for that many tokens.
-func newJob(ctx context.Context, id string, trace [16]byte, room int) *job {
+func newJob(ctx context.Context, id string, trace [16]byte) *job {
 	return &job{
-		ctx: ctx, id: id, trace: trace, tokens: make(chan rmp.Token, room), notices: make(chan rmp.Notice, 4),
+		ctx: ctx, id: id, trace: trace, tokens: outbox{added: make(chan struct{}, 1)}, notices: make(chan rmp.Notice, 4),
 		ended: make(chan outcome, 1), moved: make(chan struct{}, 1),
 	}
+}
+
+// outbox holds the tokens of an answer until they are sent, so that computing
+// never waits for a reader. The context bounds how many there can be.
+type outbox struct {
+	mu     sync.Mutex
+	tokens []rmp.Token
+	added  chan struct{} // holds one signal that there are some
+}
+
+func (o *outbox) put(t rmp.Token) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.tokens = append(o.tokens, t)
+	select {
+	case o.added <- struct{}{}:
+	default:
+	}
+}
+
+// take empties the box.
+func (o *outbox) take() []rmp.Token {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	tokens := o.tokens
+	o.tokens = nil
+	return tokens
 }
 
 // outcome ends a job: err nil says done holds.

@@ -67,7 +67,7 @@ func (c *client) act(frame rmp.Frame) error {
 
 // load lets the computing goroutine load or unload when nobody is being answered.
 func (c *client) load(frame rmp.Frame, action rmp.ModelAction) error {
-	j := newJob(c.ctx, requestID(frame), frame.TraceID, 0)
+	j := newJob(c.ctx, requestID(frame), frame.TraceID)
 	j.task = func(e *engine) error {
 		if action.Action == rmp.ModelUnload {
 			e.unload()

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"sync"
 
+	"runa/services/splinfer/hook"
 	"runa/services/splinter"
 	"runa/services/supervised"
 )
@@ -30,6 +31,15 @@ func Run(ctx context.Context, path string, o Options, gilgul *supervised.Supervi
 		if err := state.change(model, cause); err != nil {
 			o.Log.Warn("what became of the default model can't be told", "reason", err.Error())
 		}
+	}
+	if o.HookName != "" {
+		o.Hook = hook.Sidecar(func(ctx context.Context) (hook.Conn, error) {
+			conn, err := bus.Dial(ctx, o.HookName)
+			if err != nil {
+				return nil, err // not conn: a nil *Conn is no nil hook.Conn
+			}
+			return conn, nil
+		}, hook.Options{Now: o.Now})
 	}
 	service, err := New(o)
 	if err != nil {

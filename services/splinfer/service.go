@@ -35,6 +35,7 @@ type Options struct {
 	FlashAttention bool // reads prompts faster; an answer may then depend on what else is computed
 
 	Hook          hook.Hook // judges every token before it is published
+	HookName      string    // instead of Hook: the name on the bus of the service that judges
 	Added         string    // folder of models that were added; empty: none can be
 	Imports       string    // folder of files that may be added
 	Personas      string    // folder of personas; empty: none

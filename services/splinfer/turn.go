@@ -492,7 +492,7 @@ func (t *turn) show(choice llama.Choice) bool {
 		token.Top = append(token.Top, rmp.TopToken{ID: top.Token, Text: strings.ToValidUTF8(word, "\uFFFD"), LogProb: top.LogProb})
 	}
 	if token.Index >= t.job.request.From {
-		t.job.tokens <- token
+		t.job.tokens.put(token)
 	}
 	t.count++
 	switch {

@@ -57,6 +57,9 @@ func (v *vectors) pop() *vectorJob {
 	return j
 }
 
+// vectorScratch is what an embedding model's contexts take beside its weights.
+const vectorScratch = 100 << 20
+
 // step does a piece of the work and reports false if there is none.
 func (v *vectors) step(e *engine) bool {
 	if v.job == nil {
@@ -75,7 +78,7 @@ func (v *vectors) step(e *engine) bool {
 	done, err := v.running.Step()
 	switch {
 	case err != nil:
-		v.finish(vectorOutcome{err: fmt.Errorf("embed: %w", err)})
+		v.finish(vectorOutcome{err: err})
 	case done:
 		v.finish(vectorOutcome{vectors: rmp.Embeddings{Model: v.name, Vectors: v.running.Vectors()}})
 	}
@@ -123,7 +126,7 @@ func (v *vectors) use(e *engine, name string) error {
 	if err != nil {
 		return err
 	}
-	if need := file.memory(0, 1); need > available {
+	if need := file.info.FileBytes + vectorScratch; need > available {
 		err := fmt.Errorf("load model %s: it needs about %d MiB of memory and %d MiB are available", file.path, need>>20, available>>20)
 		return fail(rmp.CodeModelInvalid, hint.New(err, "unload the other model: runa models unload"))
 	}
