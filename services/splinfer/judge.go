@@ -1,0 +1,151 @@
+package splinfer
+
+import (
+	"errors"
+	"fmt"
+
+	"runa/services/hint"
+	"runa/services/rmp"
+	"runa/services/splinfer/hook"
+	"runa/services/splinfer/journal"
+	"runa/services/splinfer/llama"
+)
+
+// begin lets the token hook and the sampler know what stands before the answer.
+func (t *turn) begin(p prepared) error {
+	var tokens []llama.Token
+	for _, s := range t.history.segments {
+		tokens = append(tokens, s.tokens...)
+	}
+	if p.goOn {
+		tokens = tokens[:min(t.talk.last.at, len(tokens))]
+	}
+	t.sampler.Remember(tokens)
+	model := t.engine.current.model
+	session, v, err := t.engine.o.Hook.Begin(hook.Answer{
+		Trace: t.job.trace, Conversation: t.job.request.Conversation, Persona: p.persona.Name, Prompt: tokens,
+		Piece: func(id int32) []byte { return model.Piece(id, false) },
+	})
+	if err != nil {
+		return t.refused(err)
+	}
+	t.session = session
+	switch v.Action {
+	case hook.Hold:
+		t.hold(llama.Choice{Token: -1})
+	case hook.Stop:
+		session.End(rmp.ReasonHook)
+		return t.refused(errors.New(orElse(v.Text, usualRefusal)))
+	case hook.Whisper:
+		if p.goOn {
+			return nil // it was put there when the answer began
+		}
+		fallthrough
+	default:
+		return t.obey(v)
+	}
+	return nil
+}
+
+// usualRefusal is said where the hook has no words of its own.
+const usualRefusal = "This can't be answered here."
+
+func orElse(text, otherwise string) string {
+	if text == "" {
+		return otherwise
+	}
+	return text
+}
+
+// refused is what the asker gets where nobody could judge the answer, or the
+// judge refused the prompt. The journal says that the answer has ended.
+func (t *turn) refused(err error) error {
+	if t.talk != nil {
+		t.close(rmp.ReasonHook)
+	}
+	return fail(rmp.CodeHookFailed, err)
+}
+
+// hold lets the answer wait for a verdict that the hook gives later.
+func (t *turn) hold(choice llama.Choice) {
+	t.held = &choice
+	e, later := t.engine, t.session.Later()
+	go func() {
+		v, ok := <-later
+		select {
+		case e.verdicts <- verdict{t, v, ok}:
+		case <-e.stopped:
+		}
+	}()
+}
+
+// resume goes on with an answer whose verdict has come.
+func (e *engine) resume(v verdict) {
+	t := v.turn
+	if t.seat == nil || t.seat.turn != t || t.held == nil {
+		return // it has ended meanwhile
+	}
+	choice := *t.held
+	t.held = nil
+	switch {
+	case !v.ok:
+		t.end("", fail(rmp.CodeHookFailed, hint.New(errors.New("the answer was stopped: nobody could judge it"), "try again in a moment")))
+	case choice.Token >= 0:
+		t.decide(choice, v.Verdict)
+	case v.Action == hook.Stop:
+		t.job.tell(rmp.NoticeRefusal, orElse(v.Text, usualRefusal))
+		t.end(rmp.ReasonHook, nil)
+	default:
+		if err := t.obey(v.Verdict); err != nil {
+			t.end("", err)
+		}
+	}
+}
+
+// decide does with a chosen token what the hook wants.
+func (t *turn) decide(choice llama.Choice, v hook.Verdict) {
+	if v.Rule != "" {
+		t.engine.o.Log.Info("token hook", "request", t.job.id, "token", t.count, "action", int(v.Action), "rule", v.Rule)
+	}
+	switch v.Action {
+	case hook.Stop:
+		t.job.tell(rmp.NoticeRefusal, orElse(v.Text, usualRefusal))
+		t.end(rmp.ReasonHook, nil)
+		return
+	case hook.Mask:
+		if v.Mask < 0 || int(v.Mask) >= t.engine.current.model.VocabularySize() {
+			t.end("", fail(rmp.CodeHookFailed, errors.New("the token hook wants a token that the model does not have")))
+			return
+		}
+		choice.Token, choice.Top = v.Mask, nil
+	}
+	if t.publish(choice) {
+		if err := t.obey(v); err != nil {
+			t.end("", err)
+		}
+	}
+}
+
+// obey does what the hook wants beside a token that was shown.
+func (t *turn) obey(v hook.Verdict) error {
+	e := t.engine
+	switch v.Action {
+	case hook.BiasNext:
+		for _, b := range v.Bias {
+			t.bias = append(t.bias, llama.TokenBias{Token: b.Token, Bias: b.Bias})
+		}
+	case hook.Whisper:
+		tokens, err := e.current.model.Tokenize(v.Text, false, false)
+		if err == nil && t.talk != nil && len(tokens) > 0 {
+			err = t.talk.journal.Append(journal.Whisper{Tokens: tokens})
+		}
+		if err != nil {
+			return talkFailure(err)
+		}
+		if t.history.length+len(tokens) >= e.current.context.Size() {
+			return tooLong(fmt.Sprint(len(tokens)), t.history.length, e.current.context.Size())
+		}
+		t.history.read(tokens)
+	}
+	return nil
+}
