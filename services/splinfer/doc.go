@@ -1,19 +1,38 @@
 // Package splinfer is Runa's inference service: it loads a GGUF model with
-// llama.cpp and answers the requests that arrive on the bus, token by token.
+// llama.cpp and answers the requests that arrive on the bus, token by token, many
+// at once.
 //
 // It owns the loaded model, the one goroutine that computes (locked to its
-// thread), and the queue before it. Requests are answered one after another in
-// the order they arrive; a queue that is full answers "busy" at once. Closing a
+// thread), the queue before it, and the folder of conversations. Closing a
 // connection cancels its request within one token.
 //
-// What a client may rely on: a request is answered by any number of tokens and
-// then by exactly one Done or Report; texts of tokens are whole UTF-8
-// characters; tokens are numbered from 0 without a gap.
+// # How an answer is made
+//
+// A job waits in the queue until it gets a seat: a sequence of llama.cpp's context,
+// with cells of its own. There it is a turn: its prompt is read piece by piece, then
+// its tokens are drawn one by one. Each step of the engine computes one batch: the
+// next token of every turn that writes, and a piece of one prompt, as large as the
+// others can bear. A chosen token is judged by the hook, written into the
+// conversation's journal, and only then shown.
+//
+// A conversation (talk) keeps its tokens in its seat until another needs that; then
+// its state goes to the shelf in memory and to the disk. What neither has is read
+// again from the journal, each part as it was read the first time (history), because
+// llama.cpp computes single tokens by other code than many.
+//
+// # What a client may rely on
+//
+// A request is answered by any number of tokens, places in the queue and remarks,
+// and then by exactly one Done or Report; texts of tokens are whole UTF-8
+// characters; tokens are numbered from 0 without a gap. What an answer says does not
+// depend on what else is computed, nor on whether it was interrupted.
+//
+// # What it must never do
+//
+// It must never write a person's words to a log, an error or a metric, never let
+// bad input reach libllama, which aborts the process on a caller's mistake, and never
+// show a token that the hook has not judged or the journal does not have.
 //
 // Others see from steps that the computing goroutine leaves behind (progress.go)
 // whether it works; heart-beats and answers to pings come from those alone.
-//
-// The package must never write a person's words to a log, an error or a
-// metric, and must never let bad input reach libllama, which aborts the
-// process on a caller's mistake.
 package splinfer
