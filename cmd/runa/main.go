@@ -27,11 +27,13 @@ func main() {
 		Interrupt: interrupt,
 		Bus:       path("RUNA_BUS", "/run/runa/bus"),
 		Control:   path("RUNA_CONTROL", "/run/gilgul/control.sock"),
+		Import:    path("RUNA_IMPORT", "/data/import"),
 		Meminfo:   "/proc/meminfo",
 		Now:       time.Now,
 		Trace:     trace,
 		Patience:  time.Minute,
 		NoteAfter: time.Second,
+		Glance:    300 * time.Millisecond,
 		Version:   version,
 	}))
 }

@@ -15,16 +15,17 @@ var Epoch = time.Date(2024, time.January, 1, 0, 0, 0, 0, time.UTC)
 
 // Spec says what goes into an image. Paths are the host's.
 type Spec struct {
-	Size        int64      // of the image in bytes, whole mebibytes; 0: DefaultSize, or what Data needs and 256 MiB free
-	Label       string     // names the image: GUIDs are derived from it; "": "runa"
-	Time        time.Time  // of every file and file system, from 1980 on; zero: Epoch
-	Kernel      string     // bzImage, for GRUB
-	Initramfs   string     // for GRUB; the kernel must know its compression
-	UKI         string     // the unified kernel image (see UKI), for UEFI
-	CommandLine string     // of the kernel when GRUB starts it
-	Inventory   string     // what the image is made of, for people and runa-image inspect; "": none
-	Data        []DataFile // files of the data partition
-	GRUB        string     // folder with boot.img and the modules: usr/lib/grub/i386-pc of Debian's grub-pc-bin
+	Size        int64        // of the image in bytes, whole mebibytes; 0: DefaultSize, or what Data needs and 256 MiB free
+	Label       string       // names the image: GUIDs are derived from it; "": "runa"
+	Time        time.Time    // of every file and file system, from 1980 on; zero: Epoch
+	Kernel      string       // bzImage, for GRUB
+	Initramfs   string       // for GRUB; the kernel must know its compression
+	UKI         string       // the unified kernel image (see UKI), for UEFI
+	CommandLine string       // of the kernel when GRUB starts it
+	Inventory   string       // what the image is made of, for people and runa-image inspect; "": none
+	Data        []DataFile   // files of the data partition
+	Folders     []DataFolder // of the data partition, beside those that files are in
+	GRUB        string       // folder with boot.img and the modules: usr/lib/grub/i386-pc of Debian's grub-pc-bin
 	Tools       Tools
 }
 
@@ -34,6 +35,13 @@ type DataFile struct {
 	Source   string // on the host
 	UID, GID uint32
 	Mode     os.FileMode // permission bits; 0: 0644
+}
+
+// DataFolder is a folder to be in the data partition, with files or without.
+type DataFolder struct {
+	Path     string // in the partition: "/import"; those above it are made as root's, mode 0755
+	UID, GID uint32
+	Mode     os.FileMode // permission bits; 0: 0755
 }
 
 // Build writes the image that spec describes to out and returns its layout.
@@ -57,7 +65,7 @@ func build(ctx context.Context, spec Spec, out *os.File) (Layout, error) {
 	if err != nil {
 		return Layout{}, err
 	}
-	need, err := dataSize(spec.Data)
+	need, err := dataSize(spec)
 	if err != nil {
 		return Layout{}, err
 	}

@@ -79,6 +79,7 @@ func testSpec(t *testing.T) Spec {
 			{Path: "/models/story.gguf", Source: write("a model's file", testModel()), UID: 102, GID: 100, Mode: 0o640},
 			{Path: "/models/deep/empty", Source: write("empty", nil)},
 		},
+		Folders: []DataFolder{{Path: "/import", UID: 1000, GID: 100}, {Path: "/models", GID: 7, Mode: 0o750}},
 	}
 }
 
@@ -219,8 +220,8 @@ func TestFileSystemsAreCleanAndHoldTheFiles(t *testing.T) {
 	if got, err := os.ReadFile(back); err != nil || !bytes.Equal(got, testModel()) {
 		t.Errorf("model: %d bytes differ (%v)", len(got), err)
 	}
-	listing := debugfs("ls -l /models") + debugfs("ls -l /models/deep")
-	for _, want := range []string{"100640 (1)    102    100   3145805", "40755 (2)      0      0    4096", "100644 (1)      0      0       0"} {
+	listing := debugfs("ls -l /") + debugfs("ls -l /models") + debugfs("ls -l /models/deep")
+	for _, want := range []string{"100640 (1)    102    100   3145805", "40755 (2)      0      0    4096", "40755 (2)   1000    100    4096", "40750 (2)      0      7    4096", "100644 (1)      0      0       0"} {
 		if !strings.Contains(listing, want) {
 			t.Errorf("no %q in\n%s", want, listing)
 		}

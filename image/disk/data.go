@@ -22,12 +22,21 @@ const features = "none,has_journal,ext_attr,resize_inode,dir_index,filetype,exte
 // commands as words, so no blank or quote may be in one.
 var dataPath = regexp.MustCompile(`^(/[A-Za-z0-9_+-][A-Za-z0-9._+-]*)+$`)
 
-// dataSize checks the files for the data partition and returns the bytes a
-// partition needs to hold them, in whole mebibytes.
-func dataSize(files []DataFile) (int64, error) {
+// dataSize checks what goes into the data partition and returns the bytes a
+// partition needs to hold the files, in whole mebibytes.
+func dataSize(spec Spec) (int64, error) {
 	var total int64
 	seen := map[string]bool{}
-	for _, file := range files {
+	for _, folder := range spec.Folders {
+		if !dataPath.MatchString(folder.Path) {
+			return 0, fmt.Errorf("data folder %q: must be an absolute path of letters, digits and . _ + -, no name starting with a dot", folder.Path)
+		}
+		if seen[folder.Path] {
+			return 0, fmt.Errorf("data folder %s: given twice", folder.Path)
+		}
+		seen[folder.Path] = true
+	}
+	for _, file := range spec.Data {
 		if !dataPath.MatchString(file.Path) {
 			return 0, fmt.Errorf("data file %q: must be an absolute path of letters, digits and . _ + -, no name starting with a dot", file.Path)
 		}
@@ -76,10 +85,10 @@ func writeData(ctx context.Context, tools runner, spec Spec, part Part, image st
 	if err != nil {
 		return err
 	}
-	if len(spec.Data) == 0 {
+	if len(spec.Data)+len(spec.Folders) == 0 {
 		return nil
 	}
-	script, err := dataScript(tools.dir, spec.Data)
+	script, err := dataScript(tools.dir, spec)
 	if err != nil {
 		return err
 	}
@@ -114,17 +123,17 @@ func debugfsFailure(said string) error {
 
 // dataScript is the list of debugfs commands that makes the folders and files.
 // Each source is linked into dir under a plain name first.
-func dataScript(dir string, files []DataFile) (string, error) {
+func dataScript(dir string, spec Spec) (string, error) {
 	var script strings.Builder
 	made := map[string]bool{"/": true}
-	for i, file := range files {
+	for _, folder := range spec.Folders {
+		makeFolders(&script, made, folder.Path)
+		fmt.Fprintf(&script, "sif %s mode 040%o\n", folder.Path, orMode(folder.Mode, 0o755))
+		own(&script, folder.Path, folder.UID, folder.GID)
+	}
+	for i, file := range spec.Data {
 		folder, name := path.Dir(file.Path), path.Base(file.Path)
-		for _, step := range steps(folder) {
-			if !made[step] {
-				made[step] = true
-				fmt.Fprintf(&script, "mkdir %s\nsif %s mode 040755\n", step, step)
-			}
-		}
+		makeFolders(&script, made, folder)
 		source, err := filepath.Abs(file.Source)
 		if err != nil {
 			return "", err
@@ -133,14 +142,32 @@ func dataScript(dir string, files []DataFile) (string, error) {
 		if err := os.Symlink(source, filepath.Join(dir, plain)); err != nil {
 			return "", fmt.Errorf("name %s for debugfs: %w", source, err)
 		}
-		mode := file.Mode.Perm()
-		if mode == 0 {
-			mode = 0o644
-		}
-		fmt.Fprintf(&script, "cd %s\nwrite %s %s\nsif %s mode 0100%o\nsif %s uid %d\nsif %s gid %d\ncd /\n",
-			folder, plain, name, file.Path, mode, file.Path, file.UID, file.Path, file.GID)
+		fmt.Fprintf(&script, "cd %s\nwrite %s %s\nsif %s mode 0100%o\n", folder, plain, name, file.Path, orMode(file.Mode, 0o644))
+		own(&script, file.Path, file.UID, file.GID)
+		script.WriteString("cd /\n")
 	}
 	return script.String(), nil
+}
+
+// makeFolders makes a folder and those above it, where they are not made yet.
+func makeFolders(script *strings.Builder, made map[string]bool, folder string) {
+	for _, step := range steps(folder) {
+		if !made[step] {
+			made[step] = true
+			fmt.Fprintf(script, "mkdir %s\nsif %s mode 040755\n", step, step)
+		}
+	}
+}
+
+func own(script *strings.Builder, path string, uid, gid uint32) {
+	fmt.Fprintf(script, "sif %s uid %d\nsif %s gid %d\n", path, uid, path, gid)
+}
+
+func orMode(mode, otherwise os.FileMode) os.FileMode {
+	if mode.Perm() == 0 {
+		return otherwise
+	}
+	return mode.Perm()
 }
 
 // steps lists folder and those above it, outermost first, without "/".

@@ -29,6 +29,8 @@ func TestBadSpecIsRefusedWithAReason(t *testing.T) {
 		"data path":           {func(s *Spec) { s.Data[0].Path = "/a b" }, `"/a b"`, ""},
 		"data path, up":       {func(s *Spec) { s.Data[0].Path = "/a/../b" }, `"/a/../b"`, ""},
 		"data twice":          {func(s *Spec) { s.Data[1].Path = s.Data[0].Path }, "given twice", ""},
+		"data folder's path":  {func(s *Spec) { s.Folders[0].Path = "/a b" }, `data folder "/a b"`, ""},
+		"data folder twice":   {func(s *Spec) { s.Folders[1].Path = s.Folders[0].Path }, "given twice", ""},
 		"data missing":        {func(s *Spec) { s.Data[0].Source = "/nowhere" }, "/nowhere", ""},
 		"file as folder":      {func(s *Spec) { s.Data[1].Path = s.Data[0].Path + "/x" }, "run debugfs", ""},
 		"tool missing":        {func(s *Spec) { s.Tools.Mcopy = "/nowhere/mcopy" }, "run mcopy", "apt-get install --reinstall mtools"},

@@ -47,15 +47,11 @@ func Print(ctx context.Context, out io.Writer, b build.Builder, bench bool) erro
 		{"RUNA_MODEL_MINILM", embedding},
 	}
 	if bench {
-		peer, err := llama.Bench(ctx, b.Fetcher())
+		more, err := benchVariables(ctx, b)
 		if err != nil {
 			return err
 		}
-		bare, err := bareInitramfs(ctx, b)
-		if err != nil {
-			return err
-		}
-		variables = append(variables, [2]string{"RUNA_LLAMA_BENCH", peer}, [2]string{"RUNA_BARE_INITRAMFS", bare})
+		variables = append(variables, more...)
 	}
 	for _, v := range variables {
 		path, err := filepath.Abs(v[1])
@@ -65,6 +61,29 @@ func Print(ctx context.Context, out io.Writer, b build.Builder, bench bool) erro
 		fmt.Fprintf(out, "export %s='%s'\n", v[0], strings.ReplaceAll(path, "'", `'\''`))
 	}
 	return nil
+}
+
+// benchVariables name what only the benchmarks need.
+func benchVariables(ctx context.Context, b build.Builder) ([][2]string, error) {
+	bench, err := llama.Bench(ctx, b.Fetcher())
+	if err != nil {
+		return nil, err
+	}
+	server, err := llama.Server(ctx, b.Fetcher())
+	if err != nil {
+		return nil, err
+	}
+	tinyLlama, _, err := model.Make(ctx, b.Fetcher(), "tinyllama-1.1b-chat")
+	if err != nil {
+		return nil, err
+	}
+	bare, err := bareInitramfs(ctx, b)
+	return [][2]string{
+		{"RUNA_LLAMA_BENCH", bench},
+		{"RUNA_LLAMA_SERVER", server},
+		{"RUNA_MODEL_TINYLLAMA", tinyLlama},
+		{"RUNA_BARE_INITRAMFS", bare},
+	}, err
 }
 
 // bareInitramfs makes the root file system of a bare u-root: the limit that the

@@ -237,6 +237,7 @@ func (m *machine) ownerFolders(data *datadisk.Data) error {
 	return errors.Join(
 		data.Folder("owner", ownerUID, groupRuna, 0o700),
 		data.Folder("models", 0, groupRuna, 0o755),
+		data.Folder("import", ownerUID, groupRuna, 0o755), // splinfer reads what its owner wants to add
 	)
 }
 

@@ -50,6 +50,9 @@ func placesOf(env func(string) string) (Places, error) {
 
 func (p Places) program(name string) string { return filepath.Join(p.Programs, name) }
 
+// imports is the folder that models are added from.
+func (p Places) imports() string { return filepath.Join(p.Data, "import") }
+
 // make makes the folders, closed to everybody else.
 func (p Places) make() error {
 	for _, folder := range []string{filepath.Dir(p.Run), p.Run, p.Manifests, p.Data, filepath.Dir(p.Bus)} {

@@ -141,7 +141,8 @@ func (m *manager) tell() {
 	for _, what := range m.NotConfined() {
 		fmt.Fprintf(out, "not confined: %s\n", what)
 	}
-	fmt.Fprintf(out, "ask it from another terminal:\n  export RUNA_CONTROL=%s RUNA_BUS=%s\n  runa status\n", m.places.Control, m.places.Bus)
+	fmt.Fprintf(out, "ask it from another terminal:\n  export RUNA_CONTROL=%s RUNA_BUS=%s RUNA_IMPORT=%s\n  runa status\n",
+		m.places.Control, m.places.Bus, m.places.imports())
 }
 
 func (m *manager) tellReady(ctx context.Context) {
@@ -191,6 +192,10 @@ func WriteManifests(p Places, o Options) ([]string, error) {
 		if err := os.MkdirAll(values["@MODELS@"], 0o700); err != nil {
 			return nil, fmt.Errorf("make the folder of models: %w", err)
 		}
+	}
+	values["@IMPORT@"] = p.imports()
+	if err := os.MkdirAll(values["@IMPORT@"], 0o700); err != nil {
+		return nil, fmt.Errorf("make the folder that models are added from: %w", err)
 	}
 	return writeManifests(p.Manifests, values)
 }

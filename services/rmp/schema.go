@@ -20,6 +20,10 @@ const (
 	SchemaStats                uint16 = 29   // Stats
 	SchemaConversationsRequest uint16 = 30   // ConversationsRequest
 	SchemaConversations        uint16 = 31   // Conversations
+	SchemaHookBegin            uint16 = 128  // HookBegin
+	SchemaHookToken            uint16 = 129  // HookToken
+	SchemaHookVerdict          uint16 = 130  // HookVerdict
+	SchemaHookEnd              uint16 = 131  // HookEnd
 	SchemaCtrlRequest          uint16 = 2001 // CtrlRequest
 	SchemaCtrlResponse         uint16 = 2002 // CtrlResponse
 	SchemaBusDropNotice        uint16 = 3007 // DropNotice
@@ -64,6 +68,10 @@ var registry = []Schema{
 	{102, "intent.init.v1", "an agent is to begin"},
 	{110, "intent.hostcall.request.v1", "a sandbox calls its host"},
 	{111, "toolresult.hostcall.response.v1", "the host's answer"},
+	{SchemaHookBegin, "intent.hook.begin.v1", "an answer begins: judge its prompt (HookBegin)"},
+	{SchemaHookToken, "intent.hook.token.v1", "judge a token before anybody gets it (HookToken)"},
+	{SchemaHookVerdict, "critique.hook.verdict.v1", "what may become of a prompt or a token (HookVerdict)"},
+	{SchemaHookEnd, "statedelta.hook.end.v1", "an answer is over, or can't be judged any more (HookEnd)"},
 	{200, "intent.contacts.resolve.v1", "find a contact"},
 	{201, "toolresult.contacts.resolved.v1", "the contact found"},
 	{210, "intent.context.gather.v1", "gather context"},

@@ -15,6 +15,8 @@ import (
 type Ask struct {
 	Question []string `arg:"" optional:"" help:"The question; read from standard input if there is none or it is -."`
 	Model    string   `help:"Name of the model; the default is the service's." placeholder:"NAME"`
+	Persona  string   `help:"Who answers: a persona's name." placeholder:"NAME"`
+	Priority string   `help:"background lets everybody else go before." enum:"person,background" default:"person" placeholder:"person|background"`
 	Raw      bool     `help:"Give the text to the model as it is and continue it, without the model's chat template."`
 	Sampling
 }
@@ -26,20 +28,20 @@ func (Ask) Help() string {
   runa ask --temp 0 --n-predict 24 --raw "Once upon a time"
   cat letter.txt | runa ask
   runa ask --seed 7 "Tell me a story" > story.txt
+  runa ask --persona plain-helper "What is a noun?"
+  runa ask --json-schema person.json "Who wrote Faust?"
+  runa ask --stop . --n-probs 3 "The sky is"
+  runa ask --priority background - < long.txt > answer.txt
 
-The answer alone goes to standard output; exit status 1 means that there is none or only a part of it.`
+The answer alone goes to standard output; exit status 1 means that there is none or only a
+part of it. Nothing is kept of it; a conversation that is kept is runa chat.
+What --json-schema and --grammar allow is all that the model can say, so ask for that.`
 }
 
 func (a Ask) run(ctx context.Context, e Environment) error {
-	question, err := a.question(e.In)
+	request, err := a.request(e.In)
 	if err != nil {
 		return err
-	}
-	request := rmp.Generate{Model: a.Model, Parameters: a.parameters()}
-	if a.Raw {
-		request.Prompt = question
-	} else {
-		request.Messages = []rmp.Message{{Role: "user", Content: question}}
 	}
 	ctx, cancel := e.interruptible(ctx)
 	defer cancel()
@@ -50,14 +52,39 @@ func (a Ask) run(ctx context.Context, e Environment) error {
 		}
 		defer connection.Close()
 		shown := newAnswer(e)
-		_, err = model.generate(ctx, connection, request, shown.word)
-		shown.end()
+		done, err := model.generate(ctx, connection, request, shown)
+		whole := shown.finish(done)
 		if errors.Is(err, errModelStopped) {
 			fmt.Fprintln(e.Err, err)
 			return errSaid
 		}
+		if err == nil && !whole {
+			return errSaid
+		}
 		return err
 	})
+}
+
+// request is what is sent for the question.
+func (a Ask) request(in io.Reader) (rmp.Generate, error) {
+	parameters, err := a.parameters()
+	if err != nil {
+		return rmp.Generate{}, err
+	}
+	question, err := a.question(in)
+	if err != nil {
+		return rmp.Generate{}, err
+	}
+	request := rmp.Generate{Model: a.Model, Persona: a.Persona, Parameters: parameters}
+	if a.Priority != rmp.PriorityPerson {
+		request.Priority = a.Priority
+	}
+	if a.Raw {
+		request.Prompt = question
+	} else {
+		request.Messages = []rmp.Message{{Role: "user", Content: question}}
+	}
+	return request, nil
 }
 
 // question returns the arguments joined, or all of standard input.

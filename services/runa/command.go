@@ -13,22 +13,23 @@ import (
 // commands is the command line. A field's `help` is the line that `runa help`
 // shows; the type's Help has the examples.
 type commands struct {
-	Chat     Chat     `cmd:"" help:"Talk with the model."`
-	Ask      Ask      `cmd:"" help:"Ask one question, get one answer; for scripts."`
-	Status   Status   `cmd:"" help:"Show how every part is."`
-	Explain  Explain  `cmd:"" help:"Say what happened to a service, why, and what was done."`
-	Events   Events   `cmd:"" help:"Show what changed, and what changes."`
-	Logs     Logs     `cmd:"" help:"Show what a service wrote."`
-	Models   Models   `cmd:"" help:"List the models."`
-	Start    Start    `cmd:"" help:"Start a service."`
-	Stop     Stop     `cmd:"" help:"Stop a service."`
-	Restart  Restart  `cmd:"" help:"Stop a service and start it again."`
-	Update   Update   `cmd:"" help:"Give a service a new version, on probation."`
-	Net      Net      `cmd:"" help:"Show the network; allow it for a time."`
-	PowerOff PowerOff `cmd:"" name:"poweroff" help:"Switch the machine off."`
-	Reboot   Reboot   `cmd:"" help:"Start the machine anew."`
-	Help     Help     `cmd:"" help:"Show what one can do; help COMMAND says more."`
-	Version  Version  `cmd:"" help:"Show the version."`
+	Chat          Chat          `cmd:"" help:"Talk with the model."`
+	Conversations Conversations `cmd:"" help:"List the conversations that are kept; remove them."`
+	Ask           Ask           `cmd:"" help:"Ask one question, get one answer; for scripts."`
+	Status        Status        `cmd:"" help:"Show how every part is."`
+	Explain       Explain       `cmd:"" help:"Say what happened to a service, why, and what was done."`
+	Events        Events        `cmd:"" help:"Show what changed, and what changes."`
+	Logs          Logs          `cmd:"" help:"Show what a service wrote."`
+	Models        Models        `cmd:"" help:"List the models; add, load, requantize and remove them."`
+	Start         Start         `cmd:"" help:"Start a service."`
+	Stop          Stop          `cmd:"" help:"Stop a service."`
+	Restart       Restart       `cmd:"" help:"Stop a service and start it again."`
+	Update        Update        `cmd:"" help:"Give a service a new version, on probation."`
+	Net           Net           `cmd:"" help:"Show the network; allow it for a time."`
+	PowerOff      PowerOff      `cmd:"" name:"poweroff" help:"Switch the machine off."`
+	Reboot        Reboot        `cmd:"" help:"Start the machine anew."`
+	Help          Help          `cmd:"" help:"Show what one can do; help COMMAND says more."`
+	Version       Version       `cmd:"" help:"Show the version."`
 }
 
 // command is what each of them does.
@@ -63,8 +64,10 @@ func (Version) run(_ context.Context, e Environment) error {
 const overview = `Runa: private conversations with a language model, on this machine alone.
 
   runa chat                        talk with the model; Ctrl-D leaves
+  runa chat --continue             go on with the newest conversation
+  runa conversations               which conversations are kept; remove deletes one
   runa ask "Why is the sky blue?"  one answer, for scripts too
-  runa models                      which models there are
+  runa models                      which models there are; models add FILE takes one over
   runa status                      how every part is, network included
   runa logs splinfer               what a service wrote; gilgul is one too
   runa explain splinfer            what happened to a service, why, what was done
@@ -127,6 +130,7 @@ func parse(args []string, e Environment) (chosen command, shown bool, err error)
 	var all commands
 	parser, err := kong.New(&all, kong.Name("runa"), kong.Writers(e.Out, e.Err),
 		kong.Description("Private conversations with a language model, on this machine alone."),
+		kong.WithHyphenPrefixedParameters(true), // --seed -1
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, NoExpandSubcommands: true}),
 		kong.Exit(func(int) { panic(helpShown{}) }))
 	if err != nil {

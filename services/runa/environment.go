@@ -23,12 +23,14 @@ type Environment struct {
 	Bus     string // path of the bus file
 	Control string // path of gilgul's control socket
 	Meminfo string // /proc/meminfo
+	Import  string // folder that models are added from: /data/import
 
 	Now   func() time.Time
 	Trace func() [16]byte // a new trace id: 16 random bytes
 
 	Patience  time.Duration // how long to wait for a model that is not ready
 	NoteAfter time.Duration // how long to be silent before saying what is going on
+	Glance    time.Duration // how long status waits for the model's figures
 
 	Version string
 }

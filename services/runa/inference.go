@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -13,7 +12,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"runa/services/hint"
-	"runa/services/rmp"
 	"runa/services/splinter"
 )
 
@@ -23,9 +21,6 @@ const (
 	listener = "splinfer"
 	modelKey = "service/splinfer/model"
 )
-
-// errModelStopped means that splinfer went away between question and answer.
-var errModelStopped = errors.New("the model stopped in the middle of its answer and is being restarted; ask again")
 
 // inference asks the inference service over the bus.
 type inference struct {
@@ -132,6 +127,20 @@ func (i *inference) dial(ctx context.Context, patience time.Duration, waiting fu
 	}
 }
 
+// life is a number that is greater each time splinfer has become ready again.
+func (i *inference) life() uint64 {
+	_, version, _ := i.bus.Get(modelKey) // 0: it never was
+	return version
+}
+
+// awaitLife sleeps until splinfer has become ready again since the life before,
+// for a time: one that is being stopped may still be dialled and answers nothing.
+func (i *inference) awaitLife(ctx context.Context, before uint64, most time.Duration) {
+	bounded, cancel := context.WithTimeout(ctx, most)
+	defer cancel()
+	_, _, _ = i.bus.Wait(bounded, modelKey, before)
+}
+
 // noAnswer says why there is no connection: ctx ended, or the part of it that
 // is bounded by patience, or it cannot be made at all.
 func noAnswer(ctx, bounded context.Context, patience time.Duration, err error) error {
@@ -143,100 +152,4 @@ func noAnswer(ctx, bounded context.Context, patience time.Duration, err error) e
 			"see `runa status` and `runa logs %s`", listener)
 	}
 	return fmt.Errorf("reach the model: %w", err)
-}
-
-// generate asks for an answer and gives its pieces to word as they come. If ctx
-// ends, splinfer is told by the closed connection and ctx's error returned.
-func (i *inference) generate(ctx context.Context, connection *splinter.Conn, request rmp.Generate, word func(string)) (rmp.Done, error) {
-	if err := i.send(ctx, connection, rmp.SchemaGenerate, request); err != nil {
-		return rmp.Done{}, err
-	}
-	for {
-		frame, err := i.receive(ctx, connection)
-		if err != nil {
-			return rmp.Done{}, err
-		}
-		switch frame.SchemaID {
-		case rmp.SchemaToken:
-			var token rmp.Token
-			if err := frame.Unmarshal(&token); err != nil {
-				return rmp.Done{}, fmt.Errorf("read the model's answer: %w", err)
-			}
-			word(token.Text)
-		case rmp.SchemaDone:
-			var done rmp.Done
-			if err := frame.Unmarshal(&done); err != nil {
-				return rmp.Done{}, fmt.Errorf("read the end of the model's answer: %w", err)
-			}
-			return done, nil
-		default:
-			return rmp.Done{}, unexpected(frame)
-		}
-	}
-}
-
-// models asks which models there are.
-func (i *inference) models(ctx context.Context, connection *splinter.Conn) (rmp.Models, error) {
-	if err := i.send(ctx, connection, rmp.SchemaModelsRequest, rmp.ModelsRequest{}); err != nil {
-		return rmp.Models{}, err
-	}
-	frame, err := i.receive(ctx, connection)
-	if err != nil {
-		return rmp.Models{}, err
-	}
-	var models rmp.Models
-	if frame.SchemaID != rmp.SchemaModels {
-		return models, unexpected(frame)
-	}
-	if err := frame.Unmarshal(&models); err != nil {
-		return models, fmt.Errorf("read the list of models: %w", err)
-	}
-	return models, nil
-}
-
-func (i *inference) send(ctx context.Context, connection *splinter.Conn, schema uint16, payload any) error {
-	i.message++
-	frame, err := rmp.New(schema, i.now(), i.trace(), i.message, payload)
-	if err != nil {
-		return fmt.Errorf("write the question: %w", err)
-	}
-	return lost(ctx, connection.Send(ctx, frame))
-}
-
-// receive returns the next frame; an error report of splinfer is an error.
-func (i *inference) receive(ctx context.Context, connection *splinter.Conn) (rmp.Frame, error) {
-	frame, err := connection.Receive(ctx)
-	if err != nil {
-		return rmp.Frame{}, lost(ctx, err)
-	}
-	if frame.SchemaID != rmp.SchemaErrorReport {
-		return frame, nil
-	}
-	var report rmp.Report
-	if err := frame.Unmarshal(&report); err != nil {
-		return rmp.Frame{}, fmt.Errorf("read the model's error: %w", err)
-	}
-	err = errors.New(report.Message)
-	if report.Hint != "" {
-		err = hint.New(err, "%s", report.Hint)
-	}
-	return rmp.Frame{}, err
-}
-
-// lost turns the ways in which a peer goes away into errModelStopped: it died,
-// or it was stopped and closed the connection with the answer unfinished.
-func lost(ctx context.Context, err error) error {
-	switch {
-	case err == nil:
-		return nil
-	case ctx.Err() != nil:
-		return context.Cause(ctx)
-	case errors.Is(err, splinter.ErrPeerDied), errors.Is(err, splinter.ErrClosed), errors.Is(err, io.EOF):
-		return errModelStopped
-	}
-	return fmt.Errorf("talk to the model: %w", err)
-}
-
-func unexpected(frame rmp.Frame) error {
-	return fmt.Errorf("the model service answered with a message of type %s, which was not asked for", frame.Type)
 }

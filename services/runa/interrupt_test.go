@@ -106,7 +106,7 @@ func (p terminal) left(t *testing.T, want int) {
 }
 
 func TestCtrlCStopsTheAnswerAndASecondOneAtThePromptLeaves(t *testing.T) {
-	person := sit(t, time.Hour, []string{"chat"}, "word:Once", "hang", "word:Fine", "done")
+	person := sit(t, time.Hour, []string{"chat", "--no-keep"}, "word:Once", "hang", "word:Fine", "done")
 	person.await(t, "you> ")
 	io.WriteString(person.keys, "tell me\n")
 	person.await(t, "Once")
@@ -125,6 +125,57 @@ func TestCtrlCStopsTheAnswerAndASecondOneAtThePromptLeaves(t *testing.T) {
 	person.await(t, "(Ctrl-C again leaves)\nyou> ")
 	person.interrupt <- os.Interrupt
 	person.left(t, 0)
+}
+
+func TestAStoppedAnswerOfAChatThatIsKeptStaysInItAndOnlyWhatIsNewIsSent(t *testing.T) {
+	person := sit(t, time.Hour, []string{"chat"}, "word:Once", "hang", "word:Fine", "done")
+	person.await(t, "you> ")
+	io.WriteString(person.keys, "tell me\n")
+	person.await(t, "Once")
+	person.interrupt <- os.Interrupt
+	person.await(t, "Once\n(stopped)\nyou> ")
+	io.WriteString(person.keys, "go on\n")
+	person.await(t, "Fine\nyou> ")
+	if !strings.Contains(person.requests.String(), `"Messages":[{"Role":"user","Content":"go on"}],"Prompt":"","Parameters":{},"Conversation":"chat-`) {
+		t.Errorf("what was sent was\n%s", person.requests)
+	}
+	io.WriteString(person.keys, "/quit\n")
+	person.left(t, 0)
+	if !strings.Contains(person.String(), "you> kept as chat-") {
+		t.Errorf("the person was not told under which name it is kept:\n%s", person)
+	}
+}
+
+// A character may be spread over several tokens, and comes with the last of them.
+func TestTheRestOfAnAnswerIsAskedForFromTheFirstTokenWhoseWordsWereNotShown(t *testing.T) {
+	person := sit(t, time.Hour, []string{"chat"}, "word:a", "word:", "word:", "renewed", "word:é", "done")
+	person.await(t, "you> ")
+	io.WriteString(person.keys, "go\n")
+	person.await(t, "é\nyou> ")
+	if got := person.requests.String(); !strings.Contains(got, `"From":1,`) {
+		t.Errorf("what was sent was\n%s", got)
+	}
+	io.WriteString(person.keys, "/quit\n")
+	person.left(t, 0)
+}
+
+func TestWhoWaitsIsToldHowManyAreBeforeAndWhatIsDone(t *testing.T) {
+	person := sit(t, time.Hour, []string{"ask", "x"},
+		"queued:4", "queued:1", "notice:model.loading|Loading\x1b[2J the\nmodel.", "word:Fine", "queued:3", "done")
+	person.left(t, 0)
+	const erase = "\r\x1b[K"
+	want := "3 before you... " + erase + "you are the next... " + erase + "Loading[2J the model... " + erase + "Fine\n"
+	if got := person.String(); got != want {
+		t.Errorf("the terminal got\n%q, want\n%q", got, want)
+	}
+}
+
+func TestARefusalIsALineOfItsOwn(t *testing.T) {
+	person := sit(t, time.Hour, []string{"ask", "x"}, "word:Be", "notice:refusal|I cannot say\x07 that.", "done:hook")
+	person.left(t, 1)
+	if got := person.String(); got != "Be\nI cannot say that.\n(a rule of this machine ended the answer here)\n" {
+		t.Errorf("the terminal got %q", got)
+	}
 }
 
 func TestCtrlCRightAfterAStoppedAnswerLeaves(t *testing.T) {

@@ -37,7 +37,9 @@ func command() int {
 		Interrupt: interrupt,
 		Bus:       os.Getenv("RUNA_BUS"),
 		Control:   os.Getenv("RUNA_CONTROL"),
+		Import:    os.Getenv("RUNA_IMPORT"),
 		Meminfo:   os.Getenv("WORK") + "/meminfo",
+		Glance:    patience(),
 		Now:       func() time.Time { return noon.Add(30 * time.Second) },
 		Trace:     func() (id [16]byte) { _, _ = rand.Read(id[:]); return id },
 		Patience:  patience(),
@@ -64,6 +66,7 @@ func TestCommands(t *testing.T) {
 			bus := filepath.Join(env.WorkDir, "bus")
 			env.Setenv("RUNA_BUS", bus)
 			env.Setenv("RUNA_CONTROL", filepath.Join(env.WorkDir, "control.sock"))
+			env.Setenv("RUNA_IMPORT", filepath.Join(env.WorkDir, "import"))
 			env.Setenv("TZ", "UTC")
 			created, err := splinter.Create(bus, splinter.Options{Mode: 0o600})
 			if err != nil {

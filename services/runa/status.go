@@ -12,9 +12,9 @@ import (
 	"strconv"
 	"strings"
 	"text/tabwriter"
-	"time"
 
 	"runa/init/control"
+	"runa/services/rmp"
 )
 
 // Status is `runa status`: how every part is.
@@ -42,10 +42,11 @@ func (s Status) run(ctx context.Context, e Environment) error {
 		return err
 	}
 	status.Problems = append(status.Problems, dataProblems(status.Data)...)
+	busy := e.glance(ctx)
 	if s.JSON {
-		err = e.printJSON(status)
+		err = e.printJSON(wholeStatus{status, (*inferenceStatus)(busy)})
 	} else {
-		err = e.showStatus(status)
+		err = e.showStatus(status, busy)
 	}
 	if err == nil && !well(status) {
 		return errSaid
@@ -67,7 +68,7 @@ func well(status control.Status) bool {
 	return netWell(status.Interfaces, status.Consents) && status.Data.Mounted && len(status.Problems) == 0
 }
 
-func (e Environment) showStatus(status control.Status) error {
+func (e Environment) showStatus(status control.Status, busy *rmp.Stats) error {
 	ready := "not everything is ready yet"
 	if status.ReadyAfter > 0 {
 		ready = "everything was ready after " + span(status.ReadyAfter)
@@ -84,6 +85,10 @@ func (e Environment) showStatus(status control.Status) error {
 	fmt.Fprintf(e.Out, "\ndata     %s\n", dataLine(status.Data))
 	fmt.Fprintf(e.Out, "network  %s\n", e.networkLine(status))
 	fmt.Fprintf(e.Out, "memory   %s\n", memoryLine(e.Meminfo))
+	if busy != nil {
+		fmt.Fprintf(e.Out, "model    %s\n", speedLine(*busy))
+		fmt.Fprintf(e.Out, "KV       %s\n", roomLine(*busy))
+	}
 	if line := pressureLine(status.Pressure); line != "" {
 		fmt.Fprintf(e.Out, "waiting  %s\n", line)
 	}
@@ -255,7 +260,3 @@ func memory(meminfo io.Reader) (total, available uint64) {
 	}
 	return total, available
 }
-
-// clock writes a log line's time: the time of day is enough on a machine without a network
-// clock, where a date says little.
-func clock(t time.Time) string { return t.Format("15:04:05.000") }

@@ -46,3 +46,7 @@ func dash(text string) string {
 	}
 	return text
 }
+
+// clock writes a log line's time: the time of day is enough on a machine without a network
+// clock, where a date says little.
+func clock(t time.Time) string { return t.Format("15:04:05.000") }

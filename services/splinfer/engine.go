@@ -37,10 +37,11 @@ type engine struct {
 	verdicts chan verdict // those of hooks that came later
 	forgets  chan forget  // conversations that are to be deleted
 	stopped  chan struct{}
-	ending   bool  // the service stops: answers are left to be gone on with
-	unusable error // why the default model can't be used
+	serving  context.Context // ends when the service stops: answers are left to be gone on with
+	unusable error           // why the default model can't be used
 	readRate float64
 	lastSave time.Time
+	lastSync time.Time
 }
 
 // verdict is one that a hook gave later; ok false says that the hook is gone.
@@ -52,11 +53,11 @@ type verdict struct {
 
 // run computes until ctx ends and nobody is being answered any more.
 func (e *engine) run(ctx context.Context) {
+	e.serving = ctx
 	for {
-		e.ending = e.ending || ctx.Err() != nil
 		e.hear()
 		e.cancelled()
-		if !e.ending {
+		if !e.ending() {
 			e.adjust()
 			e.seatAll()
 		}
@@ -65,18 +66,21 @@ func (e *engine) run(ctx context.Context) {
 		if e.step() || worked {
 			continue
 		}
-		if e.ending && len(e.answering()) == 0 {
+		if e.ending() && len(e.answering()) == 0 {
 			return
 		}
-		e.wait(ctx)
+		e.wait()
 	}
 }
+
+// ending says whether the service stops.
+func (e *engine) ending() bool { return e.serving != nil && e.serving.Err() != nil }
 
 // patience is how long nothing happens at most while answers wait for verdicts.
 const patience = time.Second
 
 // wait sleeps until there is something to do.
-func (e *engine) wait(ctx context.Context) {
+func (e *engine) wait() {
 	idle := len(e.answering()) == 0
 	if idle {
 		e.progress.wait()
@@ -91,7 +95,7 @@ func (e *engine) wait(ctx context.Context) {
 	case v := <-e.verdicts:
 		e.resume(v)
 	case <-tick.C:
-	case <-ctx.Done():
+	case <-e.serving.Done():
 	}
 	e.progress.work(e.o.Now())
 }
@@ -114,7 +118,7 @@ func (e *engine) hear() {
 // service stops.
 func (e *engine) cancelled() {
 	for _, t := range e.answering() {
-		if e.ending || t.job.ctx.Err() != nil {
+		if e.ending() || t.job.ctx.Err() != nil {
 			t.end(rmp.ReasonCancel, nil)
 		}
 	}
@@ -132,7 +136,7 @@ func (e *engine) seatAll() {
 			return
 		}
 		e.queue.remove(j)
-		if err != nil {
+		if err != nil && !errors.Is(err, errRefused) {
 			j.ended <- outcome{err: err}
 			e.o.Log.Warn("request refused", "request", j.id, "code", report(err).Code)
 		}

@@ -27,7 +27,8 @@ func (t *turn) begin(p prepared) error {
 		Piece: func(id int32) []byte { return model.Piece(id, false) },
 	})
 	if err != nil {
-		return t.refused(err)
+		t.close("error")
+		return fail(rmp.CodeHookFailed, err)
 	}
 	t.session = session
 	switch v.Action {
@@ -35,7 +36,12 @@ func (t *turn) begin(p prepared) error {
 		t.hold(llama.Choice{Token: -1})
 	case hook.Stop:
 		session.End(rmp.ReasonHook)
-		return t.refused(errors.New(orElse(v.Text, usualRefusal)))
+		t.close(rmp.ReasonHook)
+		t.job.tell(rmp.NoticeRefusal, orElse(v.Text, usualRefusal))
+		t.done.Reason = rmp.ReasonHook
+		t.log(outcome{done: t.done})
+		t.job.ended <- outcome{done: t.done}
+		return errRefused
 	case hook.Whisper:
 		if p.goOn {
 			return nil // it was put there when the answer began
@@ -47,6 +53,9 @@ func (t *turn) begin(p prepared) error {
 	return nil
 }
 
+// errRefused says that the hook has refused a prompt, and that the asker knows it.
+var errRefused = errors.New("refused by the token hook")
+
 // usualRefusal is said where the hook has no words of its own.
 const usualRefusal = "This can't be answered here."
 
@@ -55,15 +64,6 @@ func orElse(text, otherwise string) string {
 		return otherwise
 	}
 	return text
-}
-
-// refused is what the asker gets where nobody could judge the answer, or the
-// judge refused the prompt. The journal says that the answer has ended.
-func (t *turn) refused(err error) error {
-	if t.talk != nil {
-		t.close(rmp.ReasonHook)
-	}
-	return fail(rmp.CodeHookFailed, err)
 }
 
 // hold lets the answer wait for a verdict that the hook gives later.

@@ -69,28 +69,33 @@ const extension = ".gguf"
 // buffers, logits. It is about 20 MiB for the models we ship.
 const scratch = 32 << 20
 
-// names lists the models by the alphabet.
+// names lists the models: the machine's own by the alphabet, then those that were
+// added.
 func (f folder) names() ([]string, error) {
-	entries, err := os.ReadDir(f.path)
+	names, err := namesIn(f.path)
+	if err != nil || f.added == "" {
+		return names, err
+	}
+	added, err := namesIn(f.added)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	added = slices.DeleteFunc(added, func(name string) bool { return slices.Contains(names, name) })
+	return append(names, added...), nil
+}
+
+func namesIn(path string) (names []string, err error) {
+	entries, err := os.ReadDir(path)
 	if err != nil {
 		return nil, fmt.Errorf("list models: %w", err)
 	}
-	if f.added != "" {
-		more, err := os.ReadDir(f.added)
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return nil, fmt.Errorf("list models: %w", err)
-		}
-		entries = append(entries, more...)
-	}
-	var names []string
 	for _, entry := range entries {
 		name, found := strings.CutSuffix(entry.Name(), extension)
 		if found && validName(name) && !entry.IsDir() {
 			names = append(names, name)
 		}
 	}
-	slices.Sort(names)
-	return slices.Compact(names), nil
+	return names, nil
 }
 
 // validName keeps requests inside the folder.
@@ -119,8 +124,8 @@ func exists(path string) bool {
 	return err == nil
 }
 
-// defaultName is the configured default model, or the first in the alphabet
-// that can generate and whose header is sound. If none is, it is the first that is
+// defaultName is the configured default model, or the first of names that can
+// generate and whose header is sound: one that is added changes nothing. If none is, it is the first that is
 // not sound, so that whoever asks learns what is wrong with it.
 func (f folder) defaultName(configured string) (string, error) {
 	if configured != "" {
@@ -129,12 +134,12 @@ func (f folder) defaultName(configured string) (string, error) {
 	return f.firstOf("generates text", func(info loadable.Info) bool { return !info.EmbedsOnly })
 }
 
-// embeddingName is the first in the alphabet that is made for embeddings.
+// embeddingName is the first of names that is made for embeddings.
 func (f folder) embeddingName() (string, error) {
 	return f.firstOf("embeds", func(info loadable.Info) bool { return info.EmbedsOnly })
 }
 
-// firstOf is the first model by the alphabet that does what is wanted.
+// firstOf is the first of names that does what is wanted.
 func (f folder) firstOf(what string, does func(loadable.Info) bool) (string, error) {
 	names, err := f.names()
 	if err == nil && len(names) == 0 {

@@ -24,14 +24,19 @@ type prepared struct {
 // prepare reads a request: its conversation, persona, parameters and model.
 func (e *engine) prepare(j *job) (p prepared, err error) {
 	g := j.request
-	if p.values, p.persona, err = e.parameters(g); err != nil {
-		return p, err
-	}
-	p.seed = p.values.seed(e.o.Random())
 	if g.Conversation != "" {
 		if p.talk, err = e.talks.get(g.Conversation); err != nil {
 			return p, err
 		}
+		if _, known := e.personas[p.talk.last.Persona]; g.Persona == "" && known {
+			g.Persona = p.talk.last.Persona
+		}
+	}
+	if p.values, p.persona, err = e.parameters(g); err != nil {
+		return p, err
+	}
+	p.seed = p.values.seed(e.o.Random())
+	if p.talk != nil {
 		if p.talk.turn != nil {
 			err := fmt.Errorf("go on with conversation %s: another request does", g.Conversation)
 			return p, fail(rmp.CodeConversationBusy, hint.New(err, "wait until that is answered"))

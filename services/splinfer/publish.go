@@ -90,7 +90,7 @@ func (t *turn) end(reason string, err error) {
 		return
 	}
 	t.talk.turn = nil
-	if !e.ending {
+	if !e.ending() {
 		if reason == "" {
 			reason = "error"
 		}
@@ -109,6 +109,9 @@ func (t *turn) end(reason string, err error) {
 
 // close writes into the journal that the answer has ended.
 func (t *turn) close(reason string) {
+	if t.talk == nil {
+		return
+	}
 	if err := t.talk.journal.Append(journal.End{Reason: reason}); err != nil {
 		t.engine.o.Log.Warn("the end of an answer is not in its journal", "conversation", t.talk.id, "reason", err.Error())
 		return

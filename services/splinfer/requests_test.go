@@ -125,10 +125,10 @@ func TestModelsAreAddedRequantizedLoadedAndRemoved(t *testing.T) {
 		}
 		return all
 	}
-	if report := act(rmp.ModelAdd, "", "new.gguf", ""); report.Code != "" || !slices.Equal(names(), []string{"new", "tiny"}) {
+	if report := act(rmp.ModelAdd, "", "new.gguf", ""); report.Code != "" || !slices.Equal(names(), []string{"tiny", "new"}) {
 		t.Fatalf("add: %+v, %v", report, names())
 	}
-	if report := act(rmp.ModelRequantize, "tiny", "", "q4_0"); report.Code != "" || !slices.Equal(names(), []string{"new", "tiny", "tiny-q4_0"}) {
+	if report := act(rmp.ModelRequantize, "tiny", "", "q4_0"); report.Code != "" || !slices.Equal(names(), []string{"tiny", "new", "tiny-q4_0"}) {
 		t.Fatalf("requantize: %+v, %v", report, names())
 	}
 	for _, name := range []string{"new", "tiny-q4_0", "tiny"} {

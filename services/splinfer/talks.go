@@ -29,6 +29,7 @@ type talk struct {
 	saved   int   // tokens of the longest state that is kept outside of the seats
 	used    uint64
 	saving  atomic.Bool
+	syncing atomic.Bool
 }
 
 // mostTalks bounds how many journals are open beside those that are in use.
@@ -109,7 +110,7 @@ func talkFailure(err error) error {
 func (t *talks) trim() {
 	for len(t.open) > mostTalks {
 		idle := slices.DeleteFunc(slices.Collect(maps.Values(t.open)), func(c *talk) bool {
-			return c.turn != nil || c.seat != nil || c.saving.Load()
+			return c.turn != nil || c.seat != nil || c.saving.Load() || c.syncing.Load()
 		})
 		if len(idle) == 0 {
 			return
@@ -272,8 +273,12 @@ func (e *engine) matches(c *talk, s *seat) bool {
 	return n > 0
 }
 
-// saveEvery is how often the state of an answer that is still being written is saved.
-const saveEvery = 30 * time.Second
+// How often the tokens of an answer that is still being written are brought to the
+// disk, and its state is saved.
+const (
+	syncEvery = time.Second
+	saveEvery = 30 * time.Second
+)
 
 // save keeps the state of what a seat holds of a conversation on the disk.
 func (e *engine) save(s *seat) {
@@ -303,15 +308,37 @@ func (e *engine) write(s *seat, state []byte) {
 	})
 }
 
-// saveSometimes saves what is being written, now and then: a crash costs that
-// much work and no word.
+// saveSometimes brings what is being written to the disk, now and then: a power cut
+// costs words that were shown a second ago, which are drawn again the same, and a
+// crash at most so much work.
 func (e *engine) saveSometimes() {
 	now := e.o.Now()
-	if now.Sub(e.lastSave) < saveEvery {
+	if e.talks.store == nil || now.Sub(e.lastSync) < syncEvery {
 		return
 	}
-	e.lastSave = now
-	for _, t := range e.answering() {
-		e.save(t.seat)
+	e.lastSync = now
+	save := now.Sub(e.lastSave) >= saveEvery
+	if save {
+		e.lastSave = now
 	}
+	for _, t := range e.answering() {
+		if t.talk == nil {
+			continue
+		}
+		e.talks.sync(t.talk)
+		if save {
+			e.save(t.seat)
+		}
+	}
+}
+
+// sync waits in the background until what a conversation has is on the disk.
+func (t *talks) sync(c *talk) {
+	if !c.syncing.CompareAndSwap(false, true) {
+		return
+	}
+	t.saves.Go(func() {
+		defer c.syncing.Store(false)
+		_ = c.journal.Sync() // the one at the end of the answer tells
+	})
 }

@@ -102,6 +102,7 @@ func (t *turn) read(p prepared) error {
 			return err
 		}
 		t.engine.talks.mark(t.talk.id, true)
+		t.engine.talks.sync(t.talk)
 	}
 	t.history.read(tokens)
 	t.done.PromptTokens = uint32(t.history.length)

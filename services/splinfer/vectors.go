@@ -71,7 +71,7 @@ func (v *vectors) step(e *engine) bool {
 		}
 		return true
 	}
-	if v.job.ctx.Err() != nil || e.ending {
+	if v.job.ctx.Err() != nil || e.ending() {
 		v.finish(vectorOutcome{err: context.Canceled})
 		return true
 	}
