@@ -1,11 +1,8 @@
 package qemutests
 
 import (
-	"encoding/json"
-	"os/exec"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"testing"
 	"time"
 
@@ -67,54 +64,6 @@ func bootRuna(b *testing.B, machine qemu.Machine, a Artefacts) (ready, answer ti
 	answer = time.Since(began)
 	guest.process.Kill()
 	return ready, answer
-}
-
-// speed is a line of what both splinfer measure and llama-bench report.
-type speed struct {
-	PerSecond float64 `json:"tokens_per_second"` // splinfer
-	Average   float64 `json:"avg_ts"`            // llama-bench
-}
-
-// BenchmarkInference reports splinfer's tokens per second as a share of what
-// llama-bench reaches with the very same libraries, model and threads.
-func BenchmarkInference(b *testing.B) {
-	artefacts, peer := FindArtefacts(b), artefact(b, "RUNA_LLAMA_BENCH")
-	for _, threads := range []int{1, 2} {
-		for _, test := range []struct {
-			name             string
-			prompt, generate int
-		}{{"prefill", 512, 0}, {"decode", 0, 128}} {
-			b.Run(test.name+"-"+strconv.Itoa(threads)+"-threads", func(b *testing.B) {
-				prompt, generate := strconv.Itoa(test.prompt), strconv.Itoa(test.generate)
-				var ratios, absolute []float64
-				for range rounds {
-					ours := measure(b, filepath.Join(artefacts.Bin, "splinfer"), "measure", "--json", "--runs", "3",
-						"--models", filepath.Dir(artefacts.Model), "--model", "stories15m", "--libraries", artefacts.LlamaDir,
-						"--threads", strconv.Itoa(threads), "--prompt", prompt, "--generate", generate)
-					theirs := measure(b, peer, "-o", "json", "-r", "3", "-m", artefacts.Model,
-						"-t", strconv.Itoa(threads), "-p", prompt, "-n", generate)
-					ratios = append(ratios, ours.PerSecond/theirs.Average)
-					absolute = append(absolute, ours.PerSecond)
-				}
-				b.ReportMetric(0, "ns/op")
-				b.ReportMetric(median(ratios), "of-llama-bench")
-				b.ReportMetric(median(absolute), "tokens/s")
-			})
-		}
-	}
-}
-
-func measure(b *testing.B, program string, args ...string) speed {
-	b.Helper()
-	output, err := exec.Command(program, args...).Output()
-	if err != nil {
-		b.Fatalf("%s %v: %v", program, args, err)
-	}
-	var results []speed
-	if err := json.Unmarshal(output, &results); err != nil || len(results) != 1 {
-		b.Fatalf("%s %v: want one result, got %d (%v):\n%s", program, args, len(results), err, output)
-	}
-	return results[0]
 }
 
 // BenchmarkBus shows what `splinter bench` says: the bus against a unix socket.

@@ -217,6 +217,10 @@ func (b Builder) uki(ctx context.Context, a Artefacts, inv *inventory.Inventory)
 	})
 }
 
+// dataFolders are what a person must find on the disk before anything has run:
+// uid 1000 is the owner and group 100 runa, see overlays/base/etc.
+var dataFolders = []disk.DataFolder{{Path: "/import", UID: 1000, GID: 100}}
+
 // disk writes the inventory, assembles the raw disk with it and packs that as qcow2.
 func (b Builder) disk(ctx context.Context, a Artefacts, inv *inventory.Inventory, data []disk.DataFile) error {
 	task := b.Progress.Task("disk image")
@@ -243,7 +247,7 @@ func (b Builder) disk(ctx context.Context, a Artefacts, inv *inventory.Inventory
 	defer raw.Close()
 	_, err = disk.Build(ctx, disk.Spec{
 		Size: b.Size, Kernel: a.Kernel, Initramfs: a.Initramfs, UKI: a.UKI, CommandLine: CommandLine,
-		Inventory: a.Inventory, Data: data, GRUB: filepath.Join(grub, "usr/lib/grub/i386-pc"),
+		Inventory: a.Inventory, Data: data, Folders: dataFolders, GRUB: filepath.Join(grub, "usr/lib/grub/i386-pc"),
 		Tools: disk.Tools{GRUBMkimage: filepath.Join(grubTools, "usr/bin/grub-mkimage")},
 	}, raw)
 	if err != nil {

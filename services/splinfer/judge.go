@@ -30,11 +30,16 @@ func (t *turn) begin(p prepared) error {
 		t.close("error")
 		return fail(rmp.CodeHookFailed, err)
 	}
-	t.session = session
+	t.session, t.goesOn = session, p.goOn
+	if v, err = t.checked(v); err != nil {
+		session.End("error")
+		t.close("error")
+		return err
+	}
 	switch v.Action {
 	case hook.Hold:
 		t.hold(llama.Choice{Token: -1})
-	case hook.Stop:
+	case hook.Stop, hook.Mask: // there is no one token of the prompt to replace
 		session.End(rmp.ReasonHook)
 		t.close(rmp.ReasonHook)
 		t.job.tell(rmp.NoticeRefusal, orElse(v.Text, usualRefusal))
@@ -42,15 +47,30 @@ func (t *turn) begin(p prepared) error {
 		t.log(outcome{done: t.done})
 		t.job.ended <- outcome{done: t.done}
 		return errRefused
-	case hook.Whisper:
-		if p.goOn {
-			return nil // it was put there when the answer began
-		}
-		fallthrough
 	default:
-		return t.obey(v)
+		return t.open(v)
 	}
 	return nil
+}
+
+// open begins the answer as the hook wants. What it whispered when an interrupted
+// answer began is in the conversation already.
+func (t *turn) open(v hook.Verdict) error {
+	if v.Action == hook.Whisper && t.goesOn {
+		return nil
+	}
+	return t.obey(v)
+}
+
+// checked refuses a verdict that can't be followed: nothing is shown then.
+func (t *turn) checked(v hook.Verdict) (hook.Verdict, error) {
+	if err := v.Check(t.engine.current.model.VocabularySize()); err != nil {
+		return v, fail(rmp.CodeHookFailed, fmt.Errorf("judge the answer: %w", err))
+	}
+	if v.Rule != "" {
+		t.engine.o.Log.Info("token hook", "request", t.job.id, "token", t.count, "action", v.Action.String(), "rule", v.Rule)
+	}
+	return v, nil
 }
 
 // errRefused says that the hook has refused a prompt, and that the asker knows it.
@@ -87,36 +107,48 @@ func (e *engine) resume(v verdict) {
 	}
 	choice := *t.held
 	t.held = nil
-	switch {
-	case !v.ok:
+	if !v.ok {
+		if cause := hook.Cause(t.session); cause != nil {
+			e.o.Log.Warn("token hook is gone", "request", t.job.id, "reason", cause.Error())
+		}
 		t.end("", fail(rmp.CodeHookFailed, hint.New(errors.New("the answer was stopped: nobody could judge it"), "try again in a moment")))
-	case choice.Token >= 0:
+		return
+	}
+	if choice.Token >= 0 {
 		t.decide(choice, v.Verdict)
-	case v.Action == hook.Stop:
-		t.job.tell(rmp.NoticeRefusal, orElse(v.Text, usualRefusal))
-		t.end(rmp.ReasonHook, nil)
+		return
+	}
+	checked, err := t.checked(v.Verdict)
+	switch {
+	case err != nil:
+		t.end("", err)
+	case checked.Action == hook.Stop || checked.Action == hook.Mask:
+		t.refuse(checked)
 	default:
-		if err := t.obey(v.Verdict); err != nil {
+		if err := t.open(checked); err != nil {
 			t.end("", err)
 		}
 	}
 }
 
+// refuse ends the answer with the hook's words.
+func (t *turn) refuse(v hook.Verdict) {
+	t.job.tell(rmp.NoticeRefusal, orElse(v.Text, usualRefusal))
+	t.end(rmp.ReasonHook, nil)
+}
+
 // decide does with a chosen token what the hook wants.
 func (t *turn) decide(choice llama.Choice, v hook.Verdict) {
-	if v.Rule != "" {
-		t.engine.o.Log.Info("token hook", "request", t.job.id, "token", t.count, "action", int(v.Action), "rule", v.Rule)
+	v, err := t.checked(v)
+	if err != nil {
+		t.end("", err)
+		return
 	}
 	switch v.Action {
 	case hook.Stop:
-		t.job.tell(rmp.NoticeRefusal, orElse(v.Text, usualRefusal))
-		t.end(rmp.ReasonHook, nil)
+		t.refuse(v)
 		return
 	case hook.Mask:
-		if v.Mask < 0 || int(v.Mask) >= t.engine.current.model.VocabularySize() {
-			t.end("", fail(rmp.CodeHookFailed, errors.New("the token hook wants a token that the model does not have")))
-			return
-		}
 		choice.Token, choice.Top = v.Mask, nil
 	}
 	if t.publish(choice) {
@@ -136,14 +168,14 @@ func (t *turn) obey(v hook.Verdict) error {
 		}
 	case hook.Whisper:
 		tokens, err := e.current.model.Tokenize(v.Text, false, false)
+		if err == nil && t.history.length+len(tokens) >= e.current.context.Size() {
+			return tooLong(fmt.Sprint(len(tokens)), t.history.length, e.current.context.Size())
+		}
 		if err == nil && t.talk != nil && len(tokens) > 0 {
 			err = t.talk.journal.Append(journal.Whisper{Tokens: tokens})
 		}
 		if err != nil {
 			return talkFailure(err)
-		}
-		if t.history.length+len(tokens) >= e.current.context.Size() {
-			return tooLong(fmt.Sprint(len(tokens)), t.history.length, e.current.context.Size())
 		}
 		t.history.read(tokens)
 	}

@@ -98,6 +98,7 @@ type Service struct {
 // program was written for. Now, Random and Available must be set.
 func New(o Options) (*Service, error) {
 	o = o.complete()
+	o.Hook = hook.Chain(o.Hook) // one that panics stops the answer and not the service
 	library, err := llama.Open(o.Libraries, func(level int, line string) {
 		o.Log.Debug("llama.cpp", "level", level, "line", line)
 	})

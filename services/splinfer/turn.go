@@ -27,6 +27,7 @@ type turn struct {
 	session hook.Session
 	bias    []llama.TokenBias // for the next token
 	held    *llama.Choice     // waits for the hook's verdict; an empty one: the answer's beginning does
+	goesOn  bool              // it was interrupted, and goes on
 	limit   int               // most tokens; negative: no bound but the context
 	count   int
 	done    rmp.Done
