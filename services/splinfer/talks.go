@@ -28,7 +28,7 @@ type talk struct {
 	turn    *turn // goes on with it now
 	saved   int   // tokens of the longest state that is kept outside of the seats
 	used    uint64
-	saving  atomic.Bool
+	saving  atomic.Pointer[[]byte] // the state that is being written to the disk
 	syncing atomic.Bool
 }
 
@@ -110,7 +110,7 @@ func talkFailure(err error) error {
 func (t *talks) trim() {
 	for len(t.open) > mostTalks {
 		idle := slices.DeleteFunc(slices.Collect(maps.Values(t.open)), func(c *talk) bool {
-			return c.turn != nil || c.seat != nil || c.saving.Load() || c.syncing.Load()
+			return c.turn != nil || c.seat != nil || c.saving.Load() != nil || c.syncing.Load()
 		})
 		if len(idle) == 0 {
 			return
@@ -193,12 +193,12 @@ func (t *talks) list() ([]rmp.Conversation, error) {
 
 // save writes a state beside the journal, in the background.
 func (t *talks) save(c *talk, tokens int, state []byte, failed func(error)) {
-	if !c.saving.CompareAndSwap(false, true) {
+	if !c.saving.CompareAndSwap(nil, &state) {
 		return
 	}
 	c.saved = tokens
 	t.saves.Go(func() {
-		defer c.saving.Store(false)
+		defer c.saving.Store(nil)
 		err := c.journal.SaveState(tokens, func(w io.Writer) error {
 			_, err := w.Write(state)
 			return err
@@ -233,7 +233,11 @@ func modelName(weights string) string {
 // was kept outside of the seats was put back, 0 if there is none that can be used.
 func (e *engine) recalled(c *talk, s *seat) int {
 	context := e.current.context
-	if state := e.shelf.get(c.id); state != nil {
+	state := e.shelf.get(c.id)
+	if writing := c.saving.Load(); state == nil && writing != nil {
+		state = *writing
+	}
+	if state != nil {
 		if err := context.RestoreState(s.number, state); err == nil && e.matches(c, s) {
 			return context.Length(s.number)
 		}
@@ -247,7 +251,7 @@ func (e *engine) recalled(c *talk, s *seat) int {
 		return 0
 	}
 	defer reader.Close()
-	state, err := io.ReadAll(reader)
+	state, err = io.ReadAll(reader)
 	if err == nil {
 		err = context.RestoreState(s.number, state)
 	}
@@ -283,7 +287,7 @@ const (
 // save keeps the state of what a seat holds of a conversation on the disk.
 func (e *engine) save(s *seat) {
 	c := s.talk
-	if c == nil || c.saving.Load() || e.current.context.Length(s.number) <= c.saved {
+	if c == nil || c.saving.Load() != nil || e.current.context.Length(s.number) <= c.saved {
 		return
 	}
 	if state := e.state(s); state != nil {
