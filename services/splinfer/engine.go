@@ -76,8 +76,12 @@ func (e *engine) run(ctx context.Context) {
 // ending says whether the service stops.
 func (e *engine) ending() bool { return e.serving != nil && e.serving.Err() != nil }
 
-// patience is how long nothing happens at most while answers wait for verdicts.
-const patience = time.Second
+// How long nothing happens at most: while answers wait for verdicts, and while
+// there is nothing to do but to look at the machine now and then.
+const (
+	patience = time.Second
+	idleLook = 10 * time.Second
+)
 
 // wait sleeps until there is something to do.
 func (e *engine) wait() {
@@ -87,8 +91,11 @@ func (e *engine) wait() {
 	}
 	tick := time.NewTimer(patience)
 	defer tick.Stop()
-	if idle && e.o.Pressure == nil {
+	switch {
+	case idle && e.o.Pressure == nil:
 		tick.Stop()
+	case idle:
+		tick.Reset(idleLook)
 	}
 	select {
 	case <-e.queue.added:

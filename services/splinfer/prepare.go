@@ -95,6 +95,10 @@ func (e *engine) parameters(g rmp.Generate) (Values, persona.Persona, error) {
 		if who, known = e.personas[g.Persona]; !known {
 			return nil, who, fail(rmp.CodePersonaUnknown, e.hintPersonas())
 		}
+		if !who.Allows("") {
+			err := fmt.Errorf("use persona %s: it is for certain users, and the bus does not tell who asks", who.Name)
+			return nil, who, fail(rmp.CodePersonaUnknown, hint.New(err, "take the key access out of %s to let everybody use it", who.File))
+		}
 		if values, err = values.With(who.Parameters); err != nil {
 			return nil, who, err
 		}

@@ -188,6 +188,7 @@ func TestAPersonaStandsFirstAndShapesTheAnswer(t *testing.T) {
 	o.Personas = t.TempDir()
 	for name, text := range map[string]string{
 		"short.md": "---\npersona: short\nparameters: {n-predict: 2}\n---\nAnswer in short words.\n",
+		"anna.md":  "---\naccess: [anna]\n---\nHello.\n",
 		"bad.md":   "---\npersona: bad\ntemperature: hot\n---\nx\n",
 	} {
 		if err := os.WriteFile(filepath.Join(o.Personas, name), []byte(text), 0o600); err != nil {
@@ -200,6 +201,9 @@ func TestAPersonaStandsFirstAndShapesTheAnswer(t *testing.T) {
 	}
 	if a := ask(t, conn, rmp.Generate{Persona: "short", Prompt: "Once", Parameters: map[string]any{"n-predict": 3}}); len(a.tokens) != 3 {
 		t.Errorf("the request's own go before them: %+v", a)
+	}
+	if a := ask(t, conn, rmp.Generate{Persona: "anna", Prompt: "Once"}); a.report.Code != rmp.CodePersonaUnknown || len(a.tokens) > 0 {
+		t.Errorf("one that is for somebody: %+v", a.report)
 	}
 	if a := ask(t, conn, rmp.Generate{Persona: "bad", Prompt: "Once"}); a.report.Code != rmp.CodePersonaUnknown || !strings.Contains(a.report.Hint, "short") {
 		t.Errorf("one that is not there: %+v", a.report)

@@ -92,6 +92,9 @@ func (t *turn) read(p prepared) error {
 	}
 	if p.goOn {
 		t.done.PromptTokens = uint32(t.talk.last.at)
+		if size := l.context.Size(); after > size {
+			return tooLong("no new", after, size)
+		}
 		return t.again(p)
 	}
 	tokens, err := l.promptTokens(t.job.request, p.persona.Prompt, after)
