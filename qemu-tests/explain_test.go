@@ -3,6 +3,7 @@ package qemutests
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"runa/image/qemu"
 )
@@ -28,6 +29,18 @@ func TestExplainTellsAPersonWhatHappened(t *testing.T) {
 		t.Logf("runa explain splinfer:\n%s", said)
 		// What it says is in the events too, with the class of the defect.
 		requireLine(t, guest.Must("runa events", guest.Limits.Command), `splinfer.*signal`)
+	})
+	guest.Step("of one whose program was updated and runs from the disk", func(t *testing.T) {
+		guest.Must("cp /bin/splinter /data/new", guest.Limits.Command)
+		guest.Must("runa update splinter /data/new", guest.Limits.Command)
+		guest.Must("rm /data/new", guest.Limits.Command)
+		deadline := time.Now().Add(guest.Limits.Answer)
+		for one := guest.Service(guest.Console, "splinter"); one.Version == "" || one.State != "ready"; one = guest.Service(guest.Console, "splinter") {
+			if time.Now().After(deadline) {
+				t.Fatalf("it is not updated: %+v", one)
+			}
+		}
+		askAgain(guest)
 	})
 	guest.Step("of one that nobody knows", func(t *testing.T) {
 		said, status := guest.Run("runa explain nobody 2>&1", guest.Limits.Command)
