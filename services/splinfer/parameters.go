@@ -255,7 +255,7 @@ func nearest(name string) string {
 	name = strings.ReplaceAll(name[:min(len(name), 64)], "_", "-")
 	best, least := "", math.MaxInt
 	for _, p := range parameters {
-		distance := editDistance(name, p.Name)
+		distance := hint.Edits(name, p.Name)
 		if strings.HasPrefix(name, p.Name) || strings.HasPrefix(p.Name, name) {
 			distance /= 2 // temperature: temp
 		}
@@ -264,25 +264,4 @@ func nearest(name string) string {
 		}
 	}
 	return best
-}
-
-// editDistance is Levenshtein's: insertions, deletions and replacements.
-func editDistance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := diagonal
-			if a[i] != b[j] {
-				cost++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(cost, row[j]+1, row[j+1]+1)
-		}
-	}
-	return row[len(b)]
 }

@@ -74,7 +74,7 @@ func (t *talks) get(id string) (*talk, error) {
 	}
 	if t.store == nil {
 		err := errors.New("keep conversation: splinfer was started without a folder for conversations")
-		return nil, fail(rmp.CodeConversationUnknown, hint.New(err, "ask without naming a conversation, or start splinfer with --conversations"))
+		return nil, fail(rmp.CodeConversationUnknown, hint.New(err, "ask without naming a conversation, or start splinfer with --data"))
 	}
 	conversation, err := t.store.Conversation(id)
 	if err != nil {

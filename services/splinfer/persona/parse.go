@@ -15,6 +15,8 @@ import (
 	"github.com/goccy/go-yaml/ast"
 	yamlparser "github.com/goccy/go-yaml/parser"
 	"github.com/goccy/go-yaml/token"
+
+	"runa/services/hint"
 )
 
 // maxMistakes is how many mistakes of one file are told.
@@ -127,7 +129,7 @@ func (p *parser) frontMatter(front []byte) {
 	p.entries(m, func(word string, entry *ast.MappingValueNode) {
 		i := slices.IndexFunc(keys, func(k key) bool { return k.name == word })
 		if i < 0 {
-			p.fail(entry.Key, cmp.Or(didYouMean(word, known), "parameters of llama.cpp stand below parameters:"),
+			p.fail(entry.Key, cmp.Or(hint.Nearest(word, known), "parameters of llama.cpp stand below parameters:"),
 				"unknown key %q (known: %s)", short(word), strings.Join(known, ", "))
 			return
 		}
