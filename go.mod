@@ -3,6 +3,7 @@ module runa
 go 1.26.0
 
 require (
+	github.com/CycloneDX/cyclonedx-go v0.12.0 // writes the bill of materials; the format's own makers' types and encoder
 	github.com/alecthomas/kong v1.17.0 // command lines: flags as struct tags, good help
 	github.com/anishathalye/porcupine v1.3.1 // tests of the bus: is a recorded history linearisable
 	github.com/charmbracelet/bubbletea v0.24.1 // the live view of the bus; the shell's version, later ones ask the terminal at start
@@ -12,7 +13,9 @@ require (
 	github.com/hashicorp/go-hclog v1.6.3 // structured logs; chosen for the project
 	github.com/klauspost/compress v1.20.3 // zstd for the initramfs, deflate with a small window for qcow2
 	github.com/muesli/termenv v0.15.1 // bubbletea's output, given to it so that it asks the terminal nothing
+	github.com/package-url/packageurl-go v0.1.7 // package URLs in the bill of materials; their escapes differ by type
 	github.com/rogpeppe/go-internal v1.16.0 // testscript: tests that read like a session
+	github.com/santhosh-tekuri/jsonschema/v6 v6.0.3 // tests of the bill of materials: is it what CycloneDX's schema says
 	github.com/u-root/gobusybox/src v0.0.0-20250101170133-2e884e4509c7 // makes one binary of u-root's commands
 	github.com/u-root/u-root v0.16.0 // the commands, and cpio archives
 	github.com/vishvananda/netlink v1.3.1 // interfaces and their events over rtnetlink
@@ -51,7 +54,6 @@ require (
 	github.com/rck/unit v0.0.3 // indirect
 	github.com/rivo/uniseg v0.4.4 // indirect
 	github.com/sahilm/fuzzy v0.1.0 // indirect
-	github.com/stretchr/testify v1.10.0 // indirect
 	github.com/u-root/uio v0.0.0-20240224005618-d2acac8f3701 // indirect
 	github.com/ulikunitz/xz v0.5.15 // indirect
 	github.com/vishvananda/netns v0.0.5 // indirect

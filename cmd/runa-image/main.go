@@ -1,4 +1,4 @@
-// Command runa-image builds, boots and inspects images of the appliance.
+// Command runa-image builds, boots, inspects and flashes images of the appliance.
 package main
 
 import (
@@ -10,11 +10,13 @@ import (
 	"syscall"
 
 	"github.com/alecthomas/kong"
+	"golang.org/x/term"
 
 	"runa/image/build"
 	"runa/image/cache"
 	"runa/image/environment"
 	"runa/image/fetch"
+	"runa/image/flash"
 	"runa/image/inspect"
 	"runa/image/launch"
 	"runa/image/progress"
@@ -34,6 +36,8 @@ type source struct {
 type buildCommand struct {
 	source
 	Model string `default:"tinyllama-1.1b-chat" help:"Model to put in: tinyllama-1.1b-chat, stories15m or none."`
+
+	HostFolder string `help:"Absolute path where the results will be on the host that runs them, for runa.xml and runa-*.cfg; by default where libvirt and Xen usually keep images." placeholder:"DIR"`
 }
 
 type runCommand struct {
@@ -45,6 +49,18 @@ type runCommand struct {
 
 type inspectCommand struct {
 	Image string `arg:"" type:"existingfile" help:"A qcow2 or raw image."`
+}
+
+type flashCommand struct {
+	Image string `arg:"" type:"existingfile" help:"A qcow2 or raw image."`
+	Disk  string `arg:"" type:"path" help:"The whole disk, as in /dev/sdb. What is on it will be lost."`
+	Force bool   `help:"Although the disk is not removable."`
+	Yes   bool   `help:"Don't ask."`
+}
+
+type verifyCommand struct {
+	Path      string `arg:"" type:"path" help:"A disk, as in /dev/sdb, or an image."`
+	Inventory string `type:"existingfile" help:"What it must be: the inventory.json of the build. By default the one inside." placeholder:"FILE"`
 }
 
 type environmentCommand struct {
@@ -60,17 +76,21 @@ var commands struct {
 	Build   buildCommand       `cmd:"" help:"Build the image out/runa.qcow2 and the files of a direct kernel boot."`
 	Run     runCommand         `cmd:"" help:"Build what is missing and boot it on this terminal."`
 	Inspect inspectCommand     `cmd:"" help:"Say what an image is made of, and check it."`
+	Flash   flashCommand       `cmd:"" help:"Write an image to a USB stick or another whole disk, and check it."`
+	Verify  verifyCommand      `cmd:"" help:"Read a stick or an image back and say whether it is what was built."`
 	Env     environmentCommand `cmd:"" help:"Print the variables that tell the tests where everything is."`
 	Pin     pinCommand         `cmd:"" help:"Accept the Debian archive's current versions of what enters the image."`
 	Version kong.VersionFlag   `help:"Print the version."`
 }
 
-const about = `Builds, boots and inspects images of Runa.
+const about = `Builds, boots, inspects and flashes images of Runa.
 
 Examples:
   runa-image build --model stories15m
   runa-image run --memory 4096
-  runa-image inspect out/runa.qcow2`
+  runa-image inspect out/runa.qcow2
+  runa-image flash out/runa.qcow2 /dev/sdb
+  runa-image verify /dev/sdb --inventory out/inventory.json`
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -109,6 +129,7 @@ func (c buildCommand) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	b.HostFolder = c.HostFolder
 	a, err := b.Build(ctx)
 	if err != nil {
 		return err
@@ -135,6 +156,19 @@ func (c runCommand) Run(ctx context.Context) error {
 
 // Run prints what is in the image.
 func (c inspectCommand) Run() error { return inspect.Image(os.Stdout, c.Image) }
+
+// Run writes the image to the disk.
+func (c flashCommand) Run(ctx context.Context) error {
+	return flash.Write(ctx, flash.Order{
+		Image: c.Image, Disk: c.Disk, Force: c.Force, Yes: c.Yes, Host: flash.Here,
+		In: os.Stdin, Terminal: term.IsTerminal(int(os.Stdin.Fd())), Out: os.Stdout, Progress: progress.New(os.Stderr),
+	})
+}
+
+// Run checks a disk or an image.
+func (c verifyCommand) Run(ctx context.Context) error {
+	return flash.Verify(ctx, os.Stdout, c.Path, c.Inventory, progress.New(os.Stderr))
+}
 
 // Run prints shell assignments.
 func (c environmentCommand) Run(ctx context.Context) error {

@@ -74,6 +74,13 @@ requirements() {
 			procps ps looks at the processes that tests start
 		END
 	esac
+	case $1 in test)
+		cat <<-END
+			libvirt-clients virt-xml-validate holds the domain for libvirt against libvirt's schema
+			libxml2-utils xmllint what virt-xml-validate calls
+			libxenmisc4.17 - xl's own parser, which reads the configurations for Xen
+		END
+	esac
 	case $1 in bench)
 		cat <<-END
 			g++ g++ compiles llama-bench, to compare with

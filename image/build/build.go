@@ -17,12 +17,14 @@ import (
 	"runa/image/cache"
 	"runa/image/disk"
 	"runa/image/fetch"
+	"runa/image/flash"
 	"runa/image/inventory"
 	"runa/image/kernel"
 	"runa/image/llama"
 	"runa/image/model"
 	"runa/image/progress"
 	"runa/image/rootfs"
+	"runa/image/sbom"
 	"runa/image/userland"
 	"runa/services/hint"
 )
@@ -50,6 +52,12 @@ type Builder struct {
 	Size     int64  // of the disk in bytes; 0: what the model needs and room to live
 	Cache    cache.Cache
 	Progress *progress.Printer
+
+	// HostFolder is where the results will be on the host that runs them, as its domain
+	// and configurations say; "": where its hypervisor usually keeps images.
+	HostFolder string
+
+	materials *sbom.Spec // for the bill of materials, complete when the root file system is
 }
 
 // Artefacts are the paths of the results.
@@ -60,14 +68,19 @@ type Artefacts struct {
 	Initramfs string // the whole root file system
 	UKI       string // kernel and initramfs in one, for UEFI
 	Inventory string // what is in the image
+	SBOM      string // the same as a CycloneDX document, with all that the parts were made of
+	Domain    string // for libvirt: a machine with the image as its disk
+
+	XenPV, XenPVGRUB, XenPVH string // for Xen's xl
 }
 
 // In returns the paths of the results in the folder out, whether or not they exist.
 func In(out string) Artefacts {
 	in := func(name string) string { return filepath.Join(out, name) }
 	return Artefacts{
+		Domain: in("runa.xml"), XenPV: in("runa-pv.cfg"), XenPVGRUB: in("runa-pvgrub.cfg"), XenPVH: in("runa-pvh.cfg"),
 		Image: in("runa.qcow2"), Kernel: in("bzImage"), Vmlinux: in("vmlinux"),
-		Initramfs: in("initramfs.cpio.zst"), UKI: in("runa.efi"), Inventory: in("inventory.json"),
+		Initramfs: in("initramfs.cpio.zst"), UKI: in("runa.efi"), Inventory: in("inventory.json"), SBOM: in("sbom.cdx.json"),
 	}
 }
 
@@ -80,6 +93,7 @@ func (b Builder) Build(ctx context.Context) (Artefacts, error) {
 	if err := os.MkdirAll(b.Out, 0o755); err != nil {
 		return a, fmt.Errorf("make the output folder: %w", err)
 	}
+	b.materials = &sbom.Spec{}
 	inv := &inventory.Inventory{Version: b.Version, Target: Target, CommandLine: CommandLine}
 	data, err := b.models(ctx, inv)
 	if err != nil {
@@ -90,7 +104,10 @@ func (b Builder) Build(ctx context.Context) (Artefacts, error) {
 			return a, err
 		}
 	}
-	return a, b.disk(ctx, a, inv, data)
+	if err := b.disk(ctx, a, inv, data); err != nil {
+		return a, err
+	}
+	return a, b.handouts(a)
 }
 
 // models makes the model that chats and the one that embeds, and returns them as
@@ -173,6 +190,12 @@ func (b Builder) initramfs(ctx context.Context, a Artefacts, inv *inventory.Inve
 		return err
 	}
 	inv.Parts = append(inv.Parts, parts...)
+	if err := b.bill(bb, libraries); err != nil {
+		return err
+	}
+	if err := b.billInside(ctx, tree, inv); err != nil {
+		return err
+	}
 	err = writeFile(a.Initramfs, func(w io.Writer) error { return tree.Write(w, zstdLevel) })
 	if err != nil {
 		return err
@@ -232,6 +255,9 @@ func (b Builder) disk(ctx context.Context, a Artefacts, inv *inventory.Inventory
 		Name: "grub", Kind: "boot", Version: pin.Version, License: pin.License, Origin: pin.Origin() + " (size and hash are the package's)",
 		Path: "disk:boot sector and partition " + disk.BIOSName, Bytes: pin.Size, SHA256: strings.TrimPrefix(pin.Hash, "sha256:"),
 	})
+	if err := b.billBeside(ctx, a, inv); err != nil {
+		return err
+	}
 	if err := writeFile(a.Inventory, inv.Write); err != nil {
 		return err
 	}
@@ -250,6 +276,13 @@ func (b Builder) disk(ctx context.Context, a Artefacts, inv *inventory.Inventory
 		Inventory: a.Inventory, Data: data, Folders: dataFolders, GRUB: filepath.Join(grub, "usr/lib/grub/i386-pc"),
 		Tools: disk.Tools{GRUBMkimage: filepath.Join(grubTools, "usr/bin/grub-mkimage")},
 	}, raw)
+	if err != nil {
+		return err
+	}
+	info, err := raw.Stat()
+	if err == nil {
+		err = flash.Seal(ctx, raw, info.Size()) // so that a stick can be read back against it
+	}
 	if err != nil {
 		return err
 	}

@@ -27,7 +27,7 @@ type Inventory struct {
 // Part is one thing in the image.
 type Part struct {
 	Name    string `json:"name"`
-	Kind    string `json:"kind"` // boot, kernel, program, library, userland, model
+	Kind    string `json:"kind"` // boot, kernel, program, library, userland, model, document
 	Version string `json:"version"`
 	License string `json:"license"` // SPDX expression
 	Origin  string `json:"origin"`  // registry and package, or where the source stands
