@@ -137,6 +137,7 @@ restart: {initial: 1ms, max: 1ms, stable: 1ms}
 			t.Fatalf("after kill %d: %+v", i, c)
 		}
 		pid = c.PID
+		eventually(t, "its failures are forgotten", func() bool { return s.Status()[0].Failures == 0 }) // else it is given up
 	}
 	// Itself, and the process that waits for the next start.
 	eventually(t, "only two children are left", func() bool { return len(childrenOf(os.Getpid())) <= 2 })

@@ -110,6 +110,34 @@ func TestAPromptInOneBatchWithOthersEqualsItAlone(t *testing.T) {
 	})
 }
 
+func TestPromptsThatAreReadTogetherEqualEachAlone(t *testing.T) {
+	models(t, func(t *testing.T, m *Model) {
+		alone, together := apart(t, m, 1), contextWith(t, m, ContextOptions{Size: 256, Sequences: 6, Apart: true, MicroBatch: 64})
+		for _, lengths := range [][]int{{0, 20, 20, 20, 0, 0}, {5, 5, 0, 5, 5, 5}, {70, 70, 1, 70, 1, 33}, {2, 3, 2, 3, 2, 3}} {
+			together.Clear()
+			var b Batch
+			entries := make([]int, len(lengths))
+			for i := range slices.Max(lengths) { // their tokens in turn
+				for s, n := range lengths {
+					if i < n {
+						entries[s] = b.Add(s, i, someTokens(m, s, n)[i], i == n-1)
+					}
+				}
+			}
+			if err := together.DecodeBatch(&b); err != nil {
+				t.Fatal(err)
+			}
+			for s, n := range lengths {
+				if n > 0 {
+					alone.Clear()
+					want := feed(t, alone, 0, someTokens(m, s, n), n)
+					same(t, fmt.Sprintf("%v, sequence %d", lengths, s), together.LogitsAt(entries[s]), want)
+				}
+			}
+		}
+	})
+}
+
 func TestAPromptInPiecesEqualsItWhole(t *testing.T) {
 	models(t, func(t *testing.T, m *Model) {
 		c := apart(t, m, 2)

@@ -12,8 +12,8 @@ import (
 // llama.cpp computes one token by other matrix code than two or more, and their sums
 // differ in the last bits. A prompt therefore gives the same logits, bit for bit,
 // however it is cut, as long as no piece has one token.
-func Pieces(tokens []Token, most int) iter.Seq[[]Token] {
-	return func(yield func([]Token) bool) {
+func Pieces[T any](tokens []T, most int) iter.Seq[[]T] {
+	return func(yield func([]T) bool) {
 		for len(tokens) > 0 {
 			n := pieceLength(len(tokens), max(most, 1))
 			if !yield(tokens[:n]) {
@@ -37,8 +37,9 @@ func pieceLength(n, most int) int {
 // Where sequences are apart llama.cpp computes them together only as far as each
 // has a token left, and only if their numbers follow one another: a conversation's
 // one token beside a prompt takes the prompt's first token out of the rest. So all
-// sequences with one token make one step, ordered by number, and every longer part
-// one of its own. Nothing is lost: C would not have computed them together.
+// sequences with one token make one step, ordered by number, all neighbours with
+// equally many another, and every other part one of its own. Nothing is lost: C
+// would not have computed them together.
 func (c *Context) plan(entries []entry) (steps [][]int32) {
 	c.order = slices.Grow(c.order[:0], len(entries))[:len(entries)]
 	for i := range c.order {
@@ -51,12 +52,12 @@ func (c *Context) plan(entries []entry) (steps [][]int32) {
 	for _, e := range entries {
 		counts[e.sequence]++
 	}
-	singleFirst := func(x, y int32) int {
+	shortFirst := func(x, y int32) int {
 		a, b := entries[x].sequence, entries[y].sequence
-		return cmp.Or(cmp.Compare(min(counts[a], 2), min(counts[b], 2)), cmp.Compare(a, b))
+		return cmp.Or(cmp.Compare(counts[a], counts[b]), cmp.Compare(a, b))
 	}
-	if !slices.IsSortedFunc(c.order, singleFirst) {
-		slices.SortStableFunc(c.order, singleFirst)
+	if !slices.IsSortedFunc(c.order, shortFirst) {
+		slices.SortStableFunc(c.order, shortFirst)
 	}
 	for at := 0; at < len(c.order); {
 		n, most := counts[entries[c.order[at]].sequence], c.options.MicroBatch
@@ -66,11 +67,46 @@ func (c *Context) plan(entries []entry) (steps [][]int32) {
 			}
 			steps = append(steps, slices.Collect(slices.Chunk(c.order[at:at+n], most))...)
 		} else {
-			for part := range Pieces(c.order[at:at+n], most) {
-				steps = append(steps, part)
-			}
+			alike := c.neighbours(entries, counts, at)
+			steps = append(steps, together(c.order[at:at+n*alike], n, most)...)
+			n *= alike
 		}
 		at += n
+	}
+	return steps
+}
+
+// neighbours is how many sequences from that of an entry on have equally many
+// tokens in the batch and numbers that follow one another, as far as two tokens of
+// each can be computed at once.
+func (c *Context) neighbours(entries []entry, counts []int, at int) int {
+	first := entries[c.order[at]].sequence
+	n, alike := counts[first], 1
+	for next := at + n; next < len(c.order) && 2*(alike+1) <= c.options.MicroBatch; next += n {
+		s := entries[c.order[next]].sequence
+		if s != first+int32(alike) || counts[s] != n {
+			break
+		}
+		alike++
+	}
+	return alike
+}
+
+// together cuts the entries of sequences with n tokens each into steps of at most
+// most entries, in each of which all have equally many.
+func together(order []int32, n, most int) (steps [][]int32) {
+	sequences := len(order) / n
+	done := 0
+	for piece := range Pieces(order[:n], most/sequences) {
+		step := piece
+		if sequences > 1 {
+			step = nil
+			for s := range sequences {
+				step = append(step, order[s*n+done:][:len(piece)]...)
+			}
+		}
+		done += len(piece)
+		steps = append(steps, step)
 	}
 	return steps
 }
