@@ -138,7 +138,13 @@ func (a arguments) options(parameters splinfer.Flags) (splinfer.Options, error) 
 		Threads: a.Threads, ThreadsBatch: a.ThreadsBatch, Batch: a.BatchSize, MicroBatch: a.UbatchSize,
 		Queue: a.Queue, Parallel: a.Parallel, FlashAttention: a.FlashAttn, HookName: a.Hook, Defaults: defaults, Log: log, Now: time.Now, Random: rand.Uint32,
 		Available: func() (uint64, error) { return splinfer.AvailableMemory("/") },
-		Pressure:  func() splinfer.Pressure { return splinfer.ReadPressure("/") },
+		Pressure: func() splinfer.Pressure {
+			p := splinfer.ReadPressure("/")
+			if a.Threads > 0 { // they were asked for
+				p.CPU = 0
+			}
+			return p
+		},
 	}, nil
 }
 

@@ -25,7 +25,10 @@
 // A request is answered by any number of tokens, places in the queue and remarks,
 // and then by exactly one Done or Report; texts of tokens are whole UTF-8
 // characters; tokens are numbered from 0 without a gap. What an answer says does not
-// depend on what else is computed, nor on whether it was interrupted.
+// depend on what else is computed, nor on whether it was interrupted, bit for bit with
+// weights of 8 bits or more (F16, Q8_0). llama.cpp computes weights of fewer bits (Q4_K,
+// IQ2_XXS and so on) by other code where several rows come together, so with those
+// another word of nearly the same likelihood may follow.
 //
 // # What it must never do
 //

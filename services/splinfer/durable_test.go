@@ -128,16 +128,30 @@ func TestAConversationWithoutItsStateIsReadAgainTheSame(t *testing.T) {
 	}
 }
 
-// copyFolder is what would be on the disk had the process died now.
+// copyFolder copies the journals: what would be there had the process died now. It
+// is called by the computing goroutine, which alone writes them.
 func copyFolder(t *testing.T, from, to string) {
 	t.Helper()
-	if err := os.CopyFS(to, os.DirFS(from)); err != nil {
-		t.Fatal(err)
+	journals, err := filepath.Glob(filepath.Join(from, "*.journal"))
+	if err == nil {
+		err = os.MkdirAll(to, 0o700)
+	}
+	for _, path := range journals {
+		var content []byte
+		if err == nil {
+			content, err = os.ReadFile(path)
+		}
+		if err == nil {
+			err = os.WriteFile(filepath.Join(to, filepath.Base(path)), content, 0o600)
+		}
+	}
+	if err != nil {
+		t.Error(err)
 	}
 }
 
-// The journal is what the process wrote until the token of a death; whatever was
-// saved beside it is there or is not.
+// The journal is what the process wrote until the token of a death. That no state
+// is beside it makes the next life read all of it again.
 func TestAnAnswerGoesOnAfterADeathAtAnyToken(t *testing.T) {
 	for name, model := range models {
 		for _, mirostat := range []int{0, 2} {
@@ -171,7 +185,6 @@ func TestAnAnswerGoesOnAfterADeathAtAnyToken(t *testing.T) {
 					if died%3 == 2 {
 						continue
 					}
-					os.Remove(filepath.Join(folder, "lock"))
 					o.Conversations = folder
 					r := start(t, o)
 					conn := r.connect()

@@ -192,20 +192,18 @@ func (t *talks) list() ([]rmp.Conversation, error) {
 }
 
 // save writes a state beside the journal, in the background.
-func (t *talks) save(c *talk, tokens int, state []byte, failed func(error)) {
+func (t *talks) save(c *talk, tokens int, state []byte, ended func(error)) {
 	if !c.saving.CompareAndSwap(nil, &state) {
 		return
 	}
 	c.saved = tokens
 	t.saves.Go(func() {
-		defer c.saving.Store(nil)
 		err := c.journal.SaveState(tokens, func(w io.Writer) error {
 			_, err := w.Write(state)
 			return err
 		})
-		if err != nil {
-			failed(err)
-		}
+		c.saving.Store(nil)
+		ended(err)
 	})
 }
 
@@ -308,7 +306,10 @@ func (e *engine) state(s *seat) []byte {
 func (e *engine) write(s *seat, state []byte) {
 	id := s.talk.id
 	e.talks.save(s.talk, e.current.context.Length(s.number), state, func(err error) {
-		e.o.Log.Warn("a conversation's state is not saved", "conversation", id, "reason", err.Error())
+		if err != nil {
+			e.o.Log.Warn("a conversation's state is not saved", "conversation", id, "reason", err.Error())
+		}
+		e.queue.wake() // there may be more of it by now
 	})
 }
 
@@ -325,13 +326,18 @@ func (e *engine) saveSometimes() {
 	if save {
 		e.lastSave = now
 	}
-	for _, t := range e.answering() {
-		if t.talk == nil {
+	if e.current == nil {
+		return
+	}
+	for _, s := range e.current.seats {
+		if s.talk == nil {
 			continue
 		}
-		e.talks.sync(t.talk)
-		if save {
-			e.save(t.seat)
+		if s.turn != nil {
+			e.talks.sync(s.talk)
+		}
+		if save || s.turn == nil { // an earlier state may have been on its way when the answer ended
+			e.save(s)
 		}
 	}
 }

@@ -1,0 +1,106 @@
+package qemutests
+
+import (
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// nanoseconds is a clock that is not set while it is read.
+func nanoseconds() int64 { return time.Since(beginning).Nanoseconds() }
+
+var beginning = time.Now()
+
+// What takes long: how many tokens each conversation is answered with, and how often.
+const (
+	benchAnswer    = 128
+	roundsTogether = 3
+)
+
+// BenchmarkConversations reports how many tokens a second splinfer writes for 1,
+// 2, 4 and 8 conversations together, as a share of what llama-server does with
+// the same libraries, model, threads, seats and context: without flash attention, as
+// splinfer computes, and as it is by default.
+//
+// Splinfer's tokens come one by one over the bus and are kept in a journal each;
+// llama-server's come in one piece at the end over HTTP, which is less work.
+func BenchmarkConversations(b *testing.B) {
+	for _, model := range benchModels(b) {
+		for _, threads := range []int{1, 2} {
+			b.Run(fmt.Sprintf("%s/%d-threads", model.name, threads), func(b *testing.B) { benchTogether(b, model, threads) })
+		}
+	}
+}
+
+func benchTogether(b *testing.B, model benchModel, threads int) {
+	o := setting{model: model.path, threads: threads, parallel: 8, context: 256}
+	counts := []int{1, 8}
+	if model.name == "tinyllama" {
+		o.context = 2048
+		if threads == 2 { // with one a round takes minutes
+			counts = []int{1, 2, 4, 8}
+		}
+	}
+	off := o
+	off.flags = []string{"--flash-attn", "off"}
+	sides := []*server{
+		startSplinfer(b, newSplinferHome(b, model.path), o),
+		startLlamaServer(b, off),
+		startLlamaServer(b, o),
+	}
+	f := figures{}
+	for round := range roundsTogether {
+		for _, n := range counts {
+			for _, s := range sides {
+				f.add(fmt.Sprint(n, s.name), s.together(b, n, fmt.Sprint(round)))
+			}
+			for _, s := range sides[1:] {
+				f.ratio(fmt.Sprint(n, "/", s.name), fmt.Sprint(n, sides[0].name), fmt.Sprint(n, s.name))
+			}
+		}
+	}
+	b.ReportMetric(0, "ns/op")
+	for _, n := range counts {
+		line := fmt.Sprintf("%d together, tokens/s:", n)
+		for _, s := range sides {
+			line += fmt.Sprintf(" %s %.1f,", s.name, median(f[fmt.Sprint(n, s.name)]))
+		}
+		b.Log(strings.TrimSuffix(line, ","))
+		b.ReportMetric(median(f[fmt.Sprint(n, "/", sides[1].name)]), fmt.Sprintf("%d/llama-server-fa-off", n))
+		b.ReportMetric(median(f[fmt.Sprint(n, "/", sides[2].name)]), fmt.Sprintf("%d/llama-server", n))
+	}
+}
+
+// together asks that many questions at once and returns the tokens of all answers
+// per second, from the first question to the last word.
+func (s *server) together(b *testing.B, n int, salt string) float64 {
+	b.Helper()
+	failed := make([]error, n)
+	var asking sync.WaitGroup
+	began := time.Now()
+	for i := range n {
+		asking.Go(func() {
+			// What comes first differs, so that nobody has read it already.
+			prompt := fmt.Sprintf("%s, said number %d of %d to the cat, and then they", salt, i, n)
+			q := query{prompt: prompt, tokens: benchAnswer}
+			if s.name == "splinfer" {
+				q.conversation = fmt.Sprintf("together-%s-%d-%d", salt, n, i)
+			}
+			a, err := s.ask(b.Context(), q)
+			if err == nil && a.wrote != benchAnswer {
+				err = fmt.Errorf("%d tokens were wanted and %d came", benchAnswer, a.wrote)
+			}
+			failed[i] = err
+		})
+	}
+	asking.Wait()
+	took := time.Since(began)
+	for _, err := range failed {
+		if err != nil {
+			b.Fatalf("ask %s: %v\nit said:\n%s", s.name, err, s.said)
+		}
+	}
+	return float64(n*benchAnswer) / took.Seconds()
+}
