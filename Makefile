@@ -42,7 +42,7 @@ test: programs ## every test, in real machines too
 	@$(MAKE) --no-print-directory lint
 	@$(ENV) $(OUT)/bin/runa-image build --out $(OUT)/test --model stories15m
 	@$(ENV) set -e; variables="$$($(OUT)/bin/runa-image env --out $(OUT)/test)"; eval "$$variables"; \
-		go test -timeout 40m $(TESTFLAGS) ./...
+		go test -timeout 55m $(TESTFLAGS) ./...
 
 chaos: programs ## hurt a booted machine N times, chosen by SEED: make chaos N=10000 SEED=1
 	@$(BOOT) packages test
