@@ -19,12 +19,12 @@ func TestConversationsGoOnAndModelsAreAdded(t *testing.T) {
 	guest.LogInAtOnce(guest.Console)
 	guest.LogInAtOnce(guest.Second)
 	const story = "Once upon a time there was a big red"
-	whole := guest.Must(`runa ask --temp 0 --n-predict 60 "`+story+`"`, guest.Limits.Answer)
+	whole := guest.Must(`runa ask --temp 0 --n-predict 30 "`+story+`"`, guest.Limits.Answer)
 
 	guest.Step("two consoles chat at once", func(t *testing.T) { twoChats(t, guest) })
 	guest.Step("a model is added, and a bad one refused with the reason", func(t *testing.T) { addModels(t, guest) })
 	guest.Step("the plug is pulled in the middle of an answer", func(*testing.T) {
-		guest.Send("runa chat --temp 0 --n-predict 60\n")
+		guest.Send("runa chat --temp 0 --n-predict 30\n")
 		guest.Expect(`you> `, guest.Limits.Answer)
 		slowDown(guest, "splinfer")
 		say(guest, story)
