@@ -82,10 +82,7 @@ func TestOneThatDiedWhileItWaitedCostsNothing(t *testing.T) {
 }
 
 func TestProbesRunInTheServicesOwnCgroup(t *testing.T) {
-	slice := testSlice(t)
-	if slice == nil {
-		t.Skip("cgroups are root's here")
-	}
+	slice := needSlice(t)
 	l := newLauncher(t, Options{})
 	l.Prepare(slice)
 	waitingAhead(t, l)

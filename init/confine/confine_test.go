@@ -93,6 +93,18 @@ func testSlice(t testing.TB) *Slice {
 	return nil
 }
 
+// needSlice makes a slice for a test whose promise is about cgroups. Only root may
+// make them, and a kernel may have none of version 2.
+func needSlice(t *testing.T) *Slice {
+	t.Helper()
+	needRoot(t)
+	slice := testSlice(t)
+	if slice == nil {
+		t.Skip("this machine lets nobody make cgroups: it has no cgroup v2 hierarchy that can be written")
+	}
+	return slice
+}
+
 // openDir is a folder that every user can get to.
 func openDir(t *testing.T) string {
 	t.Helper()

@@ -42,10 +42,7 @@ func TestOnlyARealCgroupFileSystemIsTaken(t *testing.T) {
 }
 
 func TestEveryLifeHasACgroupOfItsOwn(t *testing.T) {
-	s := testSlice(t)
-	if s == nil {
-		t.Skip("cgroups are root's here")
-	}
+	s := needSlice(t)
 	a, b := s.New("a", manifest.Limits{}), s.New("a", manifest.Limits{})
 	if a.Path() != "" || a.Counters() != (Counters{}) || a.Kill() != nil || a.End(t.Context()) != nil {
 		t.Error("one in which nothing was started is there")
@@ -66,10 +63,7 @@ func TestEveryLifeHasACgroupOfItsOwn(t *testing.T) {
 }
 
 func TestWhatAnEarlierGilgulLeftIsEnded(t *testing.T) {
-	s := testSlice(t)
-	if s == nil {
-		t.Skip("cgroups are root's here")
-	}
+	s := needSlice(t)
 	l := newLauncher(t, Options{})
 	spec := shell("exec sleep 1000")
 	spec.Cgroup = s.New("a", manifest.Limits{})

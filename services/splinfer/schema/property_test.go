@@ -2,6 +2,7 @@ package schema
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -158,17 +159,41 @@ func (s *sentence) item(part *item) {
 	}
 }
 
+// drawn is a schema as JSON with its grammar, and a value that fits it.
+type drawn struct {
+	schema map[string]any
+	source []byte
+	gbnf   string
+	value  any
+	known  bool
+}
+
+// readable are schemas that Grammar reads. It refuses some that drawSchema makes,
+// such as two patterns at once or one that nothing fits, and may refuse only by
+// saying so.
+var readable = rapid.Custom(func(t *rapid.T) drawn {
+	d := drawn{schema: drawSchema(t, 2)}
+	var err error
+	if d.source, err = json.Marshal(d.schema); err != nil {
+		t.Fatal(err)
+	}
+	if d.gbnf, err = Grammar(d.source); err != nil && !errors.Is(err, ErrSchema) {
+		t.Fatalf("%s: %v", d.source, err)
+	}
+	return d
+}).Filter(func(d drawn) bool { return d.gbnf != "" })
+
+// withValue are those of them of which drawValue knows a value.
+var withValue = rapid.Custom(func(t *rapid.T) drawn {
+	d := readable.Draw(t, "schema")
+	d.value, d.known = drawValue(t, d.schema)
+	return d
+}).Filter(func(d drawn) bool { return d.known })
+
 func TestWhatAGrammarAllowsFitsItsSchema(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		schema := drawSchema(t, 2)
-		source, err := json.Marshal(schema)
-		if err != nil {
-			t.Fatal(err)
-		}
-		gbnf, err := Grammar(source)
-		if err != nil {
-			t.Skip() // two patterns at once, or nothing that fits
-		}
+		d := readable.Draw(t, "schema")
+		source, gbnf := d.source, d.gbnf
 		g, err := checkedGrammar(gbnf)
 		if err != nil {
 			t.Fatal(err)
@@ -288,16 +313,8 @@ func closeUp(schema any) {
 
 func TestWhatFitsASchemaIsAllowedByItsGrammar(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		schema := drawSchema(t, 2)
-		source, err := json.Marshal(schema)
-		if err != nil {
-			t.Fatal(err)
-		}
-		gbnf, err := Grammar(source)
-		value, known := drawValue(t, schema)
-		if err != nil || !known {
-			t.Skip()
-		}
+		d := withValue.Draw(t, "schema")
+		source, gbnf, value := d.source, d.gbnf, d.value
 		read, err := decoded(string(source))
 		if err != nil {
 			t.Fatal(err)
