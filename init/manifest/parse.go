@@ -10,6 +10,7 @@ import (
 	"unicode/utf8"
 
 	"runa/services/hint"
+	"runa/services/yamlfile"
 
 	"github.com/goccy/go-yaml"
 	"github.com/goccy/go-yaml/ast"
@@ -108,7 +109,7 @@ func (p *parser) tree(data []byte) (body ast.Node) {
 		p.failAt(1, 1, "", "this is not text in UTF-8")
 		return nil
 	}
-	if line := tooDeep(data); line > 0 {
+	if line := yamlfile.TooDeep(data, maxDepth); line > 0 {
 		p.failAt(line, 1, "", "lists and mappings stand in each other more than %d deep", maxDepth)
 		return nil
 	}
@@ -142,7 +143,7 @@ func (p *parser) syntax(err error) {
 func (p *parser) mapping(n ast.Node, name string, keys []key, s *Service) {
 	m, ok := n.(*ast.MappingNode)
 	if !ok {
-		p.fail(n, "write key: value lines, or {key: value}", "%s must be a mapping, not %s", cmp.Or(name, "a manifest"), kind(n))
+		p.fail(n, "write key: value lines, or {key: value}", "%s must be a mapping, not %s", cmp.Or(name, "a manifest"), yamlfile.Kind(n))
 		return
 	}
 	seen := map[string]int{}

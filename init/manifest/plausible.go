@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"unicode/utf8"
+
+	"runa/services/yamlfile"
 )
 
 // plausible says, at next to no cost, whether a file may be a manifest. It says
@@ -15,7 +17,7 @@ func plausible(file string, data []byte) bool {
 	if !validName.MatchString(strings.TrimSuffix(filepath.Base(file), ".yaml")) {
 		return false
 	}
-	if len(data) > MaxBytes || !utf8.Valid(data) || !bytes.Contains(data, []byte("exec")) || tooDeep(data) > 0 {
+	if len(data) > MaxBytes || !utf8.Valid(data) || !bytes.Contains(data, []byte("exec")) || yamlfile.TooDeep(data, maxDepth) > 0 {
 		return false
 	}
 	open := 0 // brackets, within which a line need not begin with a key
@@ -40,33 +42,4 @@ func plausibleLine(line []byte) bool {
 
 func depthOf(line []byte) int {
 	return bytes.Count(line, []byte("[")) + bytes.Count(line, []byte("{")) - bytes.Count(line, []byte("]")) - bytes.Count(line, []byte("}"))
-}
-
-// tooDeep returns the first line in which lists or mappings stand too deep in
-// each other, 0 if there is none. It counts brackets in comments and quotes too.
-func tooDeep(data []byte) int {
-	depth, number := 0, 0
-	for line := range bytes.Lines(data) {
-		number++
-		dashes := 0
-		for i, c := range line {
-			switch c {
-			case '[', '{':
-				depth++
-			case ']', '}':
-				depth = max(0, depth-1)
-			case '-', '?', ':': // "- - -" is a list in a list in a list
-				if i+1 < len(line) && line[i+1] == ' ' {
-					dashes++
-				}
-			case ' ', '\t':
-			default:
-				dashes = 0
-			}
-			if max(depth, dashes) > maxDepth {
-				return number
-			}
-		}
-	}
-	return 0
 }

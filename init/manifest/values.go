@@ -12,6 +12,7 @@ import (
 	"github.com/goccy/go-yaml/ast"
 
 	"runa/services/splinter"
+	"runa/services/yamlfile"
 )
 
 // longest is the longest duration a manifest may give: more is a slip. What is
@@ -35,14 +36,14 @@ func (p *parser) scalar(n ast.Node, what string) (string, bool) {
 	case *ast.IntegerNode, *ast.FloatNode, *ast.BoolNode, *ast.InfinityNode, *ast.NanNode:
 		return n.GetToken().Value, true
 	}
-	p.fail(n, "", "%s expected, not %s", what, kind(n))
+	p.fail(n, "", "%s expected, not %s", what, yamlfile.Kind(n))
 	return "", false
 }
 
 // text reads a value that must be text: a number or true is a mistake here.
 func (p *parser) text(n ast.Node, to *string) {
 	if _, ok := n.(*ast.StringNode); !ok {
-		p.fail(n, "", "text expected, not %s", kind(n))
+		p.fail(n, "", "text expected, not %s", yamlfile.Kind(n))
 		return
 	}
 	p.word(n, to)
@@ -65,7 +66,7 @@ func (p *parser) word(n ast.Node, to *string) bool {
 func (p *parser) truth(n ast.Node, to *bool) {
 	b, ok := n.(*ast.BoolNode)
 	if !ok {
-		p.fail(n, "write true or false", "true or false expected, not %s", kind(n))
+		p.fail(n, "write true or false", "true or false expected, not %s", yamlfile.Kind(n))
 		return
 	}
 	*to = b.Value
@@ -74,7 +75,7 @@ func (p *parser) truth(n ast.Node, to *bool) {
 func (p *parser) list(n ast.Node) []ast.Node {
 	l, ok := n.(*ast.SequenceNode)
 	if !ok {
-		p.fail(n, "write [a, b], or [] for none", "a list expected, not %s", kind(n))
+		p.fail(n, "write [a, b], or [] for none", "a list expected, not %s", yamlfile.Kind(n))
 		return nil
 	}
 	return l.Values
@@ -129,7 +130,7 @@ func (p *parser) patterns(n ast.Node) []string {
 		var pattern string
 		switch item.(type) {
 		case *ast.MappingNode, *ast.MappingValueNode: // what YAML takes name:a in brackets for
-			p.fail(item, `put it in quotes: "key:service/*"`, "text expected, not %s", kind(item))
+			p.fail(item, `put it in quotes: "key:service/*"`, "text expected, not %s", yamlfile.Kind(item))
 			continue
 		}
 		p.text(item, &pattern)
@@ -151,7 +152,7 @@ func (p *parser) patterns(n ast.Node) []string {
 func (p *parser) environment(n ast.Node) map[string]string {
 	m, ok := n.(*ast.MappingNode)
 	if !ok {
-		p.fail(n, "write {NAME: value}", "env must be a mapping, not %s", kind(n))
+		p.fail(n, "write {NAME: value}", "env must be a mapping, not %s", yamlfile.Kind(n))
 		return nil
 	}
 	env := map[string]string{}
@@ -254,7 +255,7 @@ func (p *parser) percent(n ast.Node, to *int) {
 func (p *parser) count(n ast.Node, to *int, low, high int) {
 	number, ok := n.(*ast.IntegerNode)
 	if !ok {
-		p.fail(n, "", "a whole number expected, not %s", kind(n))
+		p.fail(n, "", "a whole number expected, not %s", yamlfile.Kind(n))
 		return
 	}
 	value, err := strconv.Atoi(fmt.Sprint(number.Value))
@@ -292,27 +293,4 @@ func (p *parser) signal(n ast.Node, to *syscall.Signal) {
 		return
 	}
 	*to = signal
-}
-
-// kind names what a person wrote, for "X expected, not Y".
-func kind(n ast.Node) string {
-	switch n.(type) {
-	case nil, *ast.NullNode:
-		return "nothing"
-	case *ast.StringNode, *ast.LiteralNode:
-		return "text"
-	case *ast.IntegerNode, *ast.FloatNode, *ast.InfinityNode, *ast.NanNode:
-		return "a number"
-	case *ast.BoolNode:
-		return "true or false"
-	case *ast.MappingNode, *ast.MappingValueNode:
-		return "a mapping"
-	case *ast.SequenceNode:
-		return "a list"
-	case *ast.AnchorNode, *ast.AliasNode:
-		return "an anchor or alias"
-	case *ast.TagNode:
-		return "a tag"
-	}
-	return "something else"
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/goccy/go-yaml/token"
 
 	"runa/services/hint"
+	"runa/services/yamlfile"
 )
 
 // maxMistakes is how many mistakes of one file are told.
@@ -104,7 +105,7 @@ func (p *parser) plausible(front []byte) bool {
 		p.failAt(place{1, 1}, "put text into the prompt, below the second ---", "the front matter has %d bytes, at most %d are read", len(front), MaxFrontMatter)
 		return false
 	}
-	if line := tooDeep(front); line > 0 {
+	if line := yamlfile.TooDeep(front, maxDepth); line > 0 {
 		p.failAt(place{line, 1}, "", "lists and mappings stand in each other more than %d deep", maxDepth)
 		return false
 	}
@@ -118,7 +119,7 @@ func (p *parser) frontMatter(front []byte) {
 	}
 	m, ok := body.(*ast.MappingNode)
 	if !ok {
-		p.fail(body, "write key: value lines", "the front matter must be a mapping, not %s", kind(body))
+		p.fail(body, "write key: value lines", "the front matter must be a mapping, not %s", yamlfile.Kind(body))
 		return
 	}
 	known := make([]string, len(keys))

@@ -9,6 +9,8 @@ import (
 	"strings"
 
 	"github.com/goccy/go-yaml/ast"
+
+	"runa/services/yamlfile"
 )
 
 var (
@@ -31,7 +33,7 @@ func (p *parser) set(n ast.Node, parameter string, value any) {
 func (p *parser) parameters(n ast.Node) {
 	m, ok := n.(*ast.MappingNode)
 	if !ok {
-		p.fail(n, "write {top-k: 40}, or a line for each", "parameters must be a mapping, not %s", kind(n))
+		p.fail(n, "write {top-k: 40}, or a line for each", "parameters must be a mapping, not %s", yamlfile.Kind(n))
 		return
 	}
 	if len(m.Values) > MaxParameters {
@@ -67,7 +69,7 @@ func (p *parser) value(n ast.Node) (any, bool) {
 	case *ast.SequenceNode:
 		return p.texts(n)
 	}
-	p.fail(n, "", "a number, true or false, text or a list of texts expected, not %s", kind(n))
+	p.fail(n, "", "a number, true or false, text or a list of texts expected, not %s", yamlfile.Kind(n))
 	return nil, false
 }
 
@@ -79,7 +81,7 @@ func (p *parser) text(n ast.Node) (string, bool) {
 	case *ast.LiteralNode:
 		s = n.Value.Value
 	default:
-		p.fail(n, "put it in quotes if it is meant as text", "text expected, not %s", kind(n))
+		p.fail(n, "put it in quotes if it is meant as text", "text expected, not %s", yamlfile.Kind(n))
 		return "", false
 	}
 	switch {
@@ -96,7 +98,7 @@ func (p *parser) text(n ast.Node) (string, bool) {
 func (p *parser) texts(n ast.Node) ([]string, bool) {
 	l, ok := n.(*ast.SequenceNode)
 	if !ok {
-		p.fail(n, "write [a, b], or [] for none", "a list expected, not %s", kind(n))
+		p.fail(n, "write [a, b], or [] for none", "a list expected, not %s", yamlfile.Kind(n))
 		return nil, false
 	}
 	if len(l.Values) > MaxTexts {
@@ -115,7 +117,7 @@ func (p *parser) texts(n ast.Node) ([]string, bool) {
 func (p *parser) integer(n ast.Node, low, high int64) (int64, bool) {
 	i, ok := n.(*ast.IntegerNode)
 	if !ok {
-		p.fail(n, "", "a whole number expected, not %s", kind(n))
+		p.fail(n, "", "a whole number expected, not %s", yamlfile.Kind(n))
 		return 0, false
 	}
 	value, err := strconv.ParseInt(fmt.Sprint(i.Value), 10, 64)
@@ -145,7 +147,7 @@ func (p *parser) number(n ast.Node, low, high float64) (float64, bool) {
 		if s, ok := n.(*ast.StringNode); ok && strings.Contains(s.Value, ",") {
 			advice = "write the decimal point as ."
 		}
-		p.fail(n, advice, "a number expected, not %s", kind(n))
+		p.fail(n, advice, "a number expected, not %s", yamlfile.Kind(n))
 		return 0, false
 	}
 	if !(value >= low && value <= high) { // refuses what is no number too
@@ -159,7 +161,7 @@ func (p *parser) number(n ast.Node, low, high float64) (float64, bool) {
 func (p *parser) name(n ast.Node, what string, to *string) {
 	s, ok := n.(*ast.StringNode)
 	if !ok {
-		p.fail(n, "", "a name expected, not %s", kind(n))
+		p.fail(n, "", "a name expected, not %s", yamlfile.Kind(n))
 		return
 	}
 	if !validName.MatchString(s.Value) {
@@ -173,7 +175,7 @@ func (p *parser) name(n ast.Node, what string, to *string) {
 func (p *parser) names(n ast.Node, what string, most int) []string {
 	l, ok := n.(*ast.SequenceNode)
 	if !ok {
-		p.fail(n, "write [a, b], or [] for none", "a list expected, not %s", kind(n))
+		p.fail(n, "write [a, b], or [] for none", "a list expected, not %s", yamlfile.Kind(n))
 		return nil
 	}
 	if len(l.Values) > most {
@@ -211,27 +213,4 @@ func short(s string) string {
 		return s
 	}
 	return strings.ToValidUTF8(s[:most], "") + "..."
-}
-
-// kind names what a person wrote, for "X expected, not Y".
-func kind(n ast.Node) string {
-	switch n.(type) {
-	case nil, *ast.NullNode:
-		return "nothing"
-	case *ast.StringNode, *ast.LiteralNode:
-		return "text"
-	case *ast.IntegerNode, *ast.FloatNode, *ast.InfinityNode, *ast.NanNode:
-		return "a number"
-	case *ast.BoolNode:
-		return "true or false"
-	case *ast.MappingNode, *ast.MappingValueNode:
-		return "a mapping"
-	case *ast.SequenceNode:
-		return "a list"
-	case *ast.AnchorNode, *ast.AliasNode:
-		return "an anchor or alias"
-	case *ast.TagNode:
-		return "a tag"
-	}
-	return "something else"
 }
