@@ -27,7 +27,7 @@ type engine struct {
 	current  *loaded
 	vectors  vectors
 	name     atomic.Pointer[string] // of the current model, for others to read
-	limits   limits                 // what the machine allows, for others to set
+	limits   limits                 // when it looked at the machine last
 	threads  int                    // that compute now
 	stats    stats                  // for others to read
 	progress *progress              // what others see of the computing goroutine's work
@@ -143,6 +143,9 @@ func (e *engine) seatAll() {
 			return
 		}
 		e.queue.remove(j)
+		if err != nil {
+			e.talks.discard(j.request.Conversation)
+		}
 		if err != nil && !errors.Is(err, errRefused) {
 			j.ended <- outcome{err: err}
 			e.o.Log.Warn("request refused", "request", j.id, "code", report(err).Code)
@@ -216,7 +219,7 @@ func (e *engine) judge(cause error) {
 // step computes one batch: the next token of each answer, and a piece of one
 // prompt. It reports false if there was nothing to compute.
 func (e *engine) step() bool {
-	e.closeUpIfNeeded()
+	e.closeUp()
 	reading := e.fill()
 	if e.batch.Len() == 0 {
 		return false
@@ -275,7 +278,7 @@ func (e *engine) fill() (reading int) {
 		if next := t.next(2); len(next) == 1 {
 			writing++
 			t.add(next)
-		} else if reader == nil || t.before(reader) {
+		} else if reader == nil || t.goesBefore(reader) {
 			reader = t
 		}
 	}
@@ -333,13 +336,6 @@ func abortWith(ctx context.Context, c *llama.Context) (release func()) {
 			<-aborted
 			c.Resume()
 		}
-	}
-}
-
-// closeUpIfNeeded keeps the seats of answers next to each other.
-func (e *engine) closeUpIfNeeded() {
-	if e.current != nil {
-		e.closeUp()
 	}
 }
 

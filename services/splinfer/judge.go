@@ -13,6 +13,7 @@ import (
 
 // begin lets the token hook and the sampler know what stands before the answer.
 func (t *turn) begin(p prepared) error {
+	t.goesOn = p.goOn
 	var tokens []llama.Token
 	for _, s := range t.history.segments {
 		tokens = append(tokens, s.tokens...)
@@ -27,13 +28,13 @@ func (t *turn) begin(p prepared) error {
 		Piece: func(id int32) []byte { return model.Piece(id, false) },
 	})
 	if err != nil {
-		t.close("error")
+		t.undo("error")
 		return fail(rmp.CodeHookFailed, err)
 	}
-	t.session, t.goesOn = session, p.goOn
+	t.session = session
 	if v, err = t.checked(v); err != nil {
 		session.End("error")
-		t.close("error")
+		t.undo("error")
 		return err
 	}
 	switch v.Action {
@@ -41,7 +42,7 @@ func (t *turn) begin(p prepared) error {
 		t.hold(llama.Choice{Token: -1})
 	case hook.Stop, hook.Mask: // there is no one token of the prompt to replace
 		session.End(rmp.ReasonHook)
-		t.close(rmp.ReasonHook)
+		t.undo(rmp.ReasonHook)
 		t.job.tell(rmp.NoticeRefusal, orElse(v.Text, usualRefusal))
 		t.done.Reason = rmp.ReasonHook
 		t.log(outcome{done: t.done})
@@ -51,6 +52,22 @@ func (t *turn) begin(p prepared) error {
 		return t.open(v)
 	}
 	return nil
+}
+
+// undo takes back a prompt that may not be answered, and ends the answer in the
+// journal. One that is gone on with only ends.
+func (t *turn) undo(reason string) {
+	if t.talk == nil {
+		return
+	}
+	if !t.goesOn {
+		if err := t.talk.journal.Append(journal.Keep{Tokens: t.before}); err != nil {
+			t.engine.o.Log.Warn("a prompt that was refused stays in its journal", "conversation", t.talk.id, "reason", err.Error())
+		} else {
+			t.talk.keep(t.before)
+		}
+	}
+	t.close(reason)
 }
 
 // open begins the answer as the hook wants. What it whispered when an interrupted

@@ -7,6 +7,7 @@ import (
 
 	"runa/services/hint"
 	"runa/services/rmp"
+	"runa/services/splinfer/journal"
 	"runa/services/splinfer/persona"
 )
 
@@ -69,6 +70,9 @@ func (e *engine) prepare(j *job) (p prepared, err error) {
 // recall takes the parameters of the answer that was interrupted.
 func (p *prepared) recall(defaults Values) error {
 	last := p.talk.last
+	if p.talk.history.length == 0 {
+		return talkFailure(fmt.Errorf("go on with conversation %s: %w", p.talk.id, journal.ErrNotFound))
+	}
 	if !last.unfinished {
 		err := fmt.Errorf("go on with conversation %s: its last answer was not interrupted", p.talk.id)
 		return fail(rmp.CodeParameterInvalid, hint.New(err, "send a message"))

@@ -104,7 +104,7 @@ func (c *client) change(frame rmp.Frame, action rmp.ModelAction) error {
 	return c.actions.do(ctx, action, func(p rmp.Progress) {
 		mu.Lock()
 		defer mu.Unlock()
-		if now := time.Now(); now.Sub(told) >= tellEvery {
+		if now := c.o.Now(); now.Sub(told) >= tellEvery {
 			told = now
 			if c.reply(frame, rmp.SchemaProgress, p) != nil {
 				cancel()

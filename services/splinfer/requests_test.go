@@ -272,6 +272,60 @@ func TestAHookThatIsGoneLetsNothingThrough(t *testing.T) {
 	}
 }
 
+func TestARefusedRequestLeavesNothingInAConversation(t *testing.T) {
+	o := tinyOptions(t, tiny.Llama)
+	refuse := false
+	o.Hook = refusing{&refuse}
+	r := start(t, o)
+	conn := r.connect()
+	bad := say("a", "Hello", 5)
+	bad.Parameters["logit-bias"] = []string{"999999+1"}
+	tooMuch := say("a", strings.Repeat("too much ", 500), 5)
+	for name, g := range map[string]rmp.Generate{
+		"a bad sampler": bad, "a long prompt": tooMuch, "nothing to go on with": {Conversation: "a"},
+		"an unknown persona": {Conversation: "a", Prompt: "Hello", Persona: "none"},
+	} {
+		if a := ask(t, conn, g); a.report.Code == "" || a.report.Code == rmp.CodeInternal {
+			t.Errorf("%s: %+v", name, a)
+		}
+		if list := conversations(t, conn); len(list) != 0 {
+			t.Errorf("%s left %+v", name, list)
+		}
+	}
+	first := ask(t, conn, say("a", "Hello", 5))
+	refuse = true
+	refused := ask(t, conn, say("a", "A word that may not be said", 5))
+	if refused.done.Reason != rmp.ReasonHook || len(refused.notices) != 1 || len(refused.tokens) != 0 {
+		t.Errorf("a prompt that the hook refuses: %+v", refused)
+	}
+	refuse = false
+	if a := ask(t, conn, bad); a.report.Code != rmp.CodeParameterInvalid {
+		t.Errorf("a bad sampler later: %+v", a)
+	}
+	second := ask(t, conn, say("a", "Go on", 5))
+	if err := r.stop(); err != nil {
+		t.Fatal(err)
+	}
+	o.Conversations = t.TempDir()
+	conn = start(t, o).connect()
+	ask(t, conn, say("a", "Hello", 5))
+	plain := ask(t, conn, say("a", "Go on", 5))
+	if len(first.tokens) != 5 || !slices.Equal(ids(second.tokens), ids(plain.tokens)) || second.done.PromptTokens != plain.done.PromptTokens {
+		t.Errorf("after what was refused: %+v; without it %+v", second.done, plain.done)
+	}
+}
+
+// refusing is a hook that refuses prompts while it is told to.
+type refusing struct{ refuse *bool }
+
+func (r refusing) Begin(a hook.Answer) (hook.Session, hook.Verdict, error) {
+	session, v, err := hook.Empty().Begin(a)
+	if *r.refuse {
+		v = hook.Verdict{Action: hook.Stop, Text: "Not that."}
+	}
+	return session, v, err
+}
+
 func TestSpeedsAndCountsAreTold(t *testing.T) {
 	o := tinyOptions(t, tiny.Llama)
 	conn := start(t, o).connect()

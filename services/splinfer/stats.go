@@ -25,7 +25,7 @@ type second struct {
 	read, wrote int
 }
 
-func (s *stats) begin(rmp.Done) {
+func (s *stats) begin() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.answering++

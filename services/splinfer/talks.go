@@ -126,6 +126,17 @@ func (t *talks) shut(c *talk) error {
 	return c.journal.Close()
 }
 
+// discard takes a conversation away in which nothing was ever said: the request
+// that would have begun it was refused.
+func (t *talks) discard(id string) {
+	if c := t.open[id]; c != nil && c.history.length == 0 && c.turn == nil && c.seat == nil {
+		if t.shut(c) == nil {
+			_ = t.store.Remove(id) // at worst it is listed as empty
+		}
+		t.mark(id, false)
+	}
+}
+
 // mark notes whether a conversation's last answer is unfinished.
 func (t *talks) mark(id string, unfinished bool) {
 	t.mu.Lock()
@@ -157,6 +168,7 @@ func (e *engine) forget(id string) error {
 			_ = e.current.context.Remove(s.number, 0)
 			s.talk, c.seat, s.alike = nil, nil, 0
 		}
+		e.progress.begin(e.o.Now(), time.Minute)
 		e.talks.saves.Wait() // nothing may write what is to go
 		if err := e.talks.shut(c); err != nil {
 			e.o.Log.Warn("a conversation's journal did not close well", "conversation", id, "reason", err.Error())

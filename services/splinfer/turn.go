@@ -28,6 +28,7 @@ type turn struct {
 	bias    []llama.TokenBias // for the next token
 	held    *llama.Choice     // waits for the hook's verdict; an empty one: the answer's beginning does
 	goesOn  bool              // it was interrupted, and goes on
+	before  int               // tokens of the conversation before its prompt
 	limit   int               // most tokens; negative: no bound but the context
 	count   int
 	done    rmp.Done
@@ -45,9 +46,6 @@ func (e *engine) start(j *job, p prepared) error {
 		engine: e, job: j, talk: p.talk, stream: stream.New(p.values.list("stop")), seen: stream.New(nil),
 		limit: p.values.integer("n-predict"), started: e.o.Now(), row: -1,
 	}
-	if err := t.read(p); err != nil {
-		return err
-	}
 	sampling, err := p.values.sampling(p.seed)
 	if err != nil {
 		return err
@@ -55,11 +53,13 @@ func (e *engine) start(j *job, p prepared) error {
 	if t.sampler, err = l.model.NewSampler(sampling); err != nil {
 		return fail(rmp.CodeParameterInvalid, err)
 	}
-	if err := t.begin(p); err != nil {
+	if err = t.read(p); err == nil {
+		err = t.begin(p)
+	}
+	if err != nil {
 		t.sampler.Close()
 		return err
 	}
-	t.seat, t.done.CachedTokens = nil, 0
 	var have int
 	t.seat, have = e.place(t.history, t.talk)
 	t.seat.turn = t
@@ -71,7 +71,7 @@ func (e *engine) start(j *job, p prepared) error {
 		}
 		e.talks.trim()
 	}
-	e.stats.begin(t.done)
+	e.stats.begin()
 	if p.goOn {
 		t.repeat()
 	}
@@ -88,7 +88,7 @@ func (t *turn) read(p prepared) error {
 			return fail(rmp.CodeModelInvalid, hint.New(err, "begin a new conversation, or put the model's earlier file back"))
 		}
 		after = t.talk.history.length
-		t.history = &t.talk.history
+		t.history, t.before = &t.talk.history, after
 	}
 	if p.goOn {
 		t.done.PromptTokens = uint32(t.talk.last.at)
@@ -125,9 +125,15 @@ func (t *turn) again(p prepared) error {
 	if err := t.talk.journal.Append(journal.Keep{Tokens: t.talk.last.at}); err != nil {
 		return talkFailure(err)
 	}
-	t.history.keep(t.talk.last.at)
+	t.talk.keep(t.talk.last.at)
 	t.talk.last.drawn = nil
 	return nil
+}
+
+// keep forgets all but the first tokens; a state that has more is none of it any more.
+func (c *talk) keep(tokens int) {
+	c.history.keep(tokens)
+	c.saved = min(c.saved, tokens)
 }
 
 // begin writes into the journal with what an answer begins.
@@ -156,9 +162,9 @@ func (t *turn) next(most int) []llama.Token {
 	return t.history.next(t.engine.current.context.Length(t.seat.number), most)
 }
 
-// before says whether a turn's prompt is to be read before another's: a person's
+// goesBefore says whether a turn's prompt is to be read before another's: a person's
 // before one in the background, and of these the one of which less was read.
-func (t *turn) before(other *turn) bool {
+func (t *turn) goesBefore(other *turn) bool {
 	if a, b := t.job.background(), other.job.background(); a != b {
 		return b
 	}
