@@ -143,10 +143,8 @@ func (e *engine) seatAll() {
 			return
 		}
 		e.queue.remove(j)
-		if err != nil {
-			e.talks.discard(j.request.Conversation)
-		}
 		if err != nil && !errors.Is(err, errRefused) {
+			e.talks.discard(j.request.Conversation)
 			j.ended <- outcome{err: err}
 			e.o.Log.Warn("request refused", "request", j.id, "code", report(err).Code)
 		}
