@@ -65,10 +65,13 @@ func TestTheLikeliestTokensAreTold(t *testing.T) {
 func TestTenThousandRequestsAreQueuedOrRefusedAndAllAnswered(t *testing.T) {
 	o := tinyOptions(t, tiny.Llama)
 	o.Queue = 100
+	release := make(chan struct{})
+	o.Hook = hook.Func(func(hook.Token) hook.Verdict { <-release; return hook.Verdict{} })
 	r := start(t, o)
 	const clients, each = 200, 50
 	var mu sync.Mutex
 	counts := map[string]int{}
+	free := sync.OnceFunc(func() { close(release) }) // nobody is answered before somebody was refused
 	var all sync.WaitGroup
 	for range clients {
 		conn := r.connect()
@@ -77,6 +80,9 @@ func TestTenThousandRequestsAreQueuedOrRefusedAndAllAnswered(t *testing.T) {
 				a := ask(t, conn, rmp.Generate{Prompt: "Hello", Parameters: map[string]any{"n-predict": 1, "ignore-eos": true}})
 				mu.Lock()
 				counts[a.report.Code]++
+				if a.report.Code == rmp.CodeBusy {
+					free()
+				}
 				mu.Unlock()
 			}
 		})
