@@ -342,6 +342,7 @@ func (e *engine) stop() {
 	e.vectors.close()
 	if e.current != nil {
 		e.shelf.resize(0)
+		e.talks.saves.Wait() // an earlier state that is on its way would keep a later one out
 		for _, s := range e.current.seats {
 			e.save(s)
 		}
