@@ -29,8 +29,11 @@ type Cgroup struct {
 }
 
 // endPatience is how long the kernel may take to end what is killed in the
-// background.
-const endPatience = 10 * time.Second
+// background; endPause is between tries while there are no descriptors to see it.
+const (
+	endPatience = 30 * time.Second
+	endPause    = 50 * time.Millisecond
+)
 
 // Path is its folder; "" as long as no process was started in it.
 func (c *Cgroup) Path() string {
@@ -87,8 +90,8 @@ func (c *Cgroup) Kill() error {
 	return nil
 }
 
-// EndLater is End in the background, with ten seconds of patience; done, if it
-// is not nil, is told how it went.
+// EndLater is End in the background, with thirty seconds of patience also while
+// there are no descriptors; done, if it is not nil, is told how it went.
 func (c *Cgroup) EndLater(done func(error)) {
 	c.slice.ending.Add(1)
 	contain.Go("end a cgroup", func() {
@@ -96,6 +99,10 @@ func (c *Cgroup) EndLater(done func(error)) {
 		ctx, cancel := context.WithTimeout(context.Background(), endPatience)
 		defer cancel()
 		err := c.End(ctx)
+		for Exhausted(err) && ctx.Err() == nil {
+			time.Sleep(endPause)
+			err = c.End(ctx)
+		}
 		if done != nil {
 			done(err)
 		}
@@ -111,6 +118,9 @@ func (c *Cgroup) End(ctx context.Context) error {
 		return nil
 	}
 	c.closeCounters()
+	if err := os.Remove(path); err == nil || gone(err) {
+		return nil // an empty one takes no descriptor
+	}
 	events, err := os.Open(filepath.Join(path, "cgroup.events"))
 	if err != nil {
 		if gone(err) {
@@ -149,6 +159,10 @@ func waitEmpty(ctx context.Context, events *os.File) error {
 	}
 	return nil
 }
+
+// Exhausted says whether an error means that there are no descriptors left, in
+// this process or in the kernel.
+func Exhausted(err error) bool { return errors.Is(err, unix.EMFILE) || errors.Is(err, unix.ENFILE) }
 
 func populated(events *os.File) bool {
 	var text [256]byte

@@ -164,8 +164,8 @@ func (h *Host) removeCgroup(service string, c *confine.Cgroup) {
 	if c == nil {
 		return
 	}
-	h.inBackground("remove a cgroup of "+service, func() {
-		if err := h.endCgroup(c); err != nil {
+	c.EndLater(func(err error) {
+		if err != nil {
 			h.log().Error("a cgroup is left over", "service", service, "reason", err)
 		}
 	})

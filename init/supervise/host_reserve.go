@@ -1,12 +1,13 @@
 package supervise
 
 import (
-	"errors"
 	"os"
 	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"runa/init/confine"
 )
 
 // reserveSize is how many descriptors are kept back: those that making one
@@ -60,7 +61,7 @@ func (r *reserve) spend(do func() error) error {
 	r.fill()
 	err := do()
 	for try := range spendTries {
-		if !exhausted(err) {
+		if !confine.Exhausted(err) {
 			return err
 		}
 		if !r.drop() {
@@ -70,7 +71,3 @@ func (r *reserve) spend(do func() error) error {
 	}
 	return err
 }
-
-// exhausted says whether an error means that there are no descriptors left, in
-// this process or in the kernel.
-func exhausted(err error) bool { return errors.Is(err, unix.EMFILE) || errors.Is(err, unix.ENFILE) }
