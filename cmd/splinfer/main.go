@@ -19,6 +19,7 @@ import (
 
 	"runa/services/hint"
 	"runa/services/splinfer"
+	"runa/services/splinfer/llama"
 	"runa/services/supervised"
 )
 
@@ -32,23 +33,23 @@ Examples:
 The names of flags are llama.cpp's own. It runs until it gets SIGTERM.`
 
 type arguments struct {
-	Model        string `help:"Default model's name, without .gguf; the first sound one in the alphabet if not given." placeholder:"NAME"`
-	Models       string `help:"Folder of the models (${default})." default:"/data/models" placeholder:"DIR"`
-	Libraries    string `help:"Folder of the llama.cpp libraries (${default})." default:"/usr/lib/llama" placeholder:"DIR"`
-	Bus          string `help:"The bus (${default})." default:"/run/runa/bus" env:"RUNA_BUS" placeholder:"PATH"`
-	CtxSize      int    `help:"Tokens of prompt and answer together; cut to what the model was trained with (${default})." default:"2048" placeholder:"N"`
-	Threads      int    `help:"Threads for one token; 0: processors less one." default:"0" placeholder:"N"`
-	ThreadsBatch int    `help:"Threads for many tokens; 0: as --threads." default:"0" placeholder:"N"`
-	BatchSize    int    `help:"Most prompt tokens given to llama.cpp at once (${default})." default:"2048" placeholder:"N"`
-	UbatchSize   int    `help:"Most tokens computed at once (${default})." default:"512" placeholder:"N"`
-	Parallel     int    `help:"Conversations that are computed at once; fewer where memory is short (${default})." default:"4" placeholder:"N"`
-	FlashAttn    bool   `help:"Read prompts faster; what is answered may then depend on what else is computed."`
-	Data         string `help:"Folder of conversations and of models that are added; under gilgul the service's own, else none." placeholder:"DIR"`
-	Import       string `help:"Folder of files that may be added as models; the folder import beside --data if not given." placeholder:"DIR"`
-	Personas     string `help:"Folder of personas (${default})." default:"/usr/share/runa/personas" placeholder:"DIR"`
-	Hook         string `help:"Name on the bus of the service that judges every token before it is shown; while it is away nothing is answered." placeholder:"NAME"`
-	Queue        int    `help:"Most requests that wait; more are told that splinfer is busy (${default})." default:"64" placeholder:"N"`
-	LogLevel     string `help:"Least level of log records." default:"info" enum:"debug,info,warn,error"`
+	Model        string               `help:"Default model's name, without .gguf; the first sound one in the alphabet if not given." placeholder:"NAME"`
+	Models       string               `help:"Folder of the models (${default})." default:"/data/models" placeholder:"DIR"`
+	Libraries    string               `help:"Folder of the llama.cpp libraries (${default})." default:"/usr/lib/llama" placeholder:"DIR"`
+	Bus          string               `help:"The bus (${default})." default:"/run/runa/bus" env:"RUNA_BUS" placeholder:"PATH"`
+	CtxSize      int                  `help:"Tokens of prompt and answer together; cut to what the model was trained with (${default})." default:"2048" placeholder:"N"`
+	Threads      int                  `help:"Threads for one token; 0: processors less one." default:"0" placeholder:"N"`
+	ThreadsBatch int                  `help:"Threads for many tokens; 0: as --threads." default:"0" placeholder:"N"`
+	BatchSize    int                  `help:"Most prompt tokens given to llama.cpp at once (${default})." default:"2048" placeholder:"N"`
+	UbatchSize   int                  `help:"Most tokens computed at once (${default})." default:"512" placeholder:"N"`
+	Parallel     int                  `help:"Conversations that are computed at once; fewer where memory is short (${default})." default:"4" placeholder:"N"`
+	FlashAttn    llama.FlashAttention `help:"Flash attention, on, off or auto: faster, but an answer may depend on what else is computed; auto takes it where weights have under 8 bits and that is so anyway (${default})." default:"auto" placeholder:"WHEN"`
+	Data         string               `help:"Folder of conversations and of models that are added; under gilgul the service's own, else none." placeholder:"DIR"`
+	Import       string               `help:"Folder of files that may be added as models; the folder import beside --data if not given." placeholder:"DIR"`
+	Personas     string               `help:"Folder of personas (${default})." default:"/usr/share/runa/personas" placeholder:"DIR"`
+	Hook         string               `help:"Name on the bus of the service that judges every token before it is shown; while it is away nothing is answered." placeholder:"NAME"`
+	Queue        int                  `help:"Most requests that wait; more are told that splinfer is busy (${default})." default:"64" placeholder:"N"`
+	LogLevel     string               `help:"Least level of log records." default:"info" enum:"debug,info,warn,error"`
 }
 
 // measureArguments are those of the hidden command "splinfer measure", which

@@ -82,6 +82,15 @@ func (t TensorType) String() string {
 	return fmt.Sprintf("type %d", uint32(t))
 }
 
+// Bits is how many bits an element takes, rounded down; 0 of an unknown type.
+func (t TensorType) Bits() uint64 {
+	l, ok := tensorLayouts[t]
+	if !ok {
+		return 0
+	}
+	return 8 * l.bytes / l.elements
+}
+
 // KeyValue is one metadata entry. Value is one of Go's sized integers or floats,
 // bool, string, or a slice of one of them ([]uint8 is an array, not a string).
 type KeyValue struct {

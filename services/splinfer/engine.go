@@ -4,6 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
+	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -33,6 +36,7 @@ type engine struct {
 	progress *progress              // what others see of the computing goroutine's work
 
 	batch    llama.Batch
+	drawing  []*turn      // memory of step
 	clock    uint64       // of uses
 	verdicts chan verdict // those of hooks that came later
 	forgets  chan forget  // conversations that are to be deleted
@@ -237,15 +241,41 @@ func (e *engine) step() bool {
 		return true
 	}
 	e.measure(reading, took)
+	drawing := e.drawing[:0]
 	for _, t := range turns {
 		if t.rows > 0 {
 			t.took(t.rows)
 		}
-		if t.row >= 0 {
-			t.choose()
+		if t.row >= 0 && t.wantsMore() {
+			drawing = append(drawing, t)
 		}
 	}
+	for _, t := range drawing {
+		t.logits = e.current.context.LogitsAt(t.row)
+	}
+	together(drawing, (*turn).draw)
+	for _, t := range drawing {
+		t.choose()
+	}
+	clear(drawing)
+	e.drawing = drawing
 	return true
+}
+
+// together calls do once for each turn, on as many processors as there are.
+func together(turns []*turn, do func(*turn)) {
+	var next atomic.Int32
+	work := func() {
+		for i := next.Add(1) - 1; int(i) < len(turns); i = next.Add(1) - 1 {
+			do(turns[i])
+		}
+	}
+	var others sync.WaitGroup
+	for range min(runtime.GOMAXPROCS(0), len(turns)) - 1 {
+		others.Go(work)
+	}
+	work()
+	others.Wait()
 }
 
 // failed ends the answers whose batch could not be computed.
@@ -262,13 +292,13 @@ func (e *engine) failed(turns []*turn, err error) {
 }
 
 // fill puts into the batch what is to be computed next and returns how many
-// tokens of a prompt are in it.
+// tokens of prompts are in it. With the prompt whose turn it is others are read, in
+// pieces of the same length: llama.cpp computes those in one pass over the weights.
 func (e *engine) fill() (reading int) {
 	e.batch.Reset()
-	var reader *turn
-	turns := e.answering()
+	var readers []*turn
 	writing := 0
-	for _, t := range turns {
+	for _, t := range e.answering() {
 		t.row, t.rows = -1, 0
 		if t.held != nil {
 			continue
@@ -276,37 +306,50 @@ func (e *engine) fill() (reading int) {
 		if next := t.next(2); len(next) == 1 {
 			writing++
 			t.add(next)
-		} else if reader == nil || t.goesBefore(reader) {
-			reader = t
+		} else {
+			readers = append(readers, t)
 		}
 	}
-	if reader == nil {
+	if len(readers) == 0 {
 		return 0
 	}
-	tokens := reader.next(e.piece(writing))
-	reader.add(tokens)
-	return len(tokens)
+	slices.SortStableFunc(readers, (*turn).order)
+	length, room := 0, e.piece(writing, len(readers))
+	for i, t := range readers {
+		if i == 0 {
+			length = len(t.next(room))
+		}
+		if next := t.next(length); len(next) == length && reading+length <= room {
+			t.add(next)
+			reading += length
+		}
+	}
+	return reading
 }
 
-// How long a piece of a prompt may take: where others write their words wait for
-// it as long, and where nobody does, whoever comes next.
+// How long pieces of prompts may take: where others write their words wait for it
+// as long, and where nobody does, whoever comes next. The more prompts are waiting
+// the longer, up to a number: nobody waits less by reading them one by one.
 const (
-	pauseOfOthers = 100 * time.Millisecond
+	pauseOfOthers = 100 * time.Millisecond // for each prompt
 	pauseOfNobody = time.Second
-	leastPiece    = 16 // tokens
+	leastPiece    = 16 // tokens of each prompt
+	mostTogether  = 4  // prompts that are counted
 )
 
-// piece is how many tokens of a prompt are read at once.
-func (e *engine) piece(writing int) int {
+// piece is how many tokens of prompts are read at once.
+func (e *engine) piece(writing, readers int) int {
+	readers = min(readers, mostTogether)
 	pause := pauseOfNobody
 	if writing > 0 {
-		pause = pauseOfOthers
+		pause = pauseOfOthers * time.Duration(readers)
 	}
 	most := min(e.o.MicroBatch, e.current.context.Batch()-writing)
-	if e.readRate == 0 { // nothing is known of this machine's speed
-		return max(min(4*leastPiece, most), 2)
+	piece := 4 * leastPiece // nothing is known of this machine's speed
+	if e.readRate > 0 {
+		piece = max(int(e.readRate*pause.Seconds()), leastPiece*readers)
 	}
-	return max(min(int(e.readRate*pause.Seconds()), most), leastPiece)
+	return max(min(piece, most), 2)
 }
 
 // measure learns how fast prompts are read.

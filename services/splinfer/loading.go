@@ -111,7 +111,7 @@ func (e *engine) load(file modelFile, seats int) error {
 // sit makes a context with that many seats.
 func (e *engine) sit(l *loaded, seats int) error {
 	context, err := l.model.NewContext(llama.ContextOptions{
-		Size: e.o.Context, Sequences: seats, Apart: true, FlashAttention: e.o.attention(),
+		Size: e.o.Context, Sequences: seats, Apart: true, FlashAttention: l.file.attention(e.o.FlashAttention),
 		Batch: e.o.Batch, MicroBatch: e.o.MicroBatch, Threads: e.threads, ThreadsBatch: max(e.threads, e.o.ThreadsBatch),
 	})
 	if err != nil {
@@ -121,13 +121,17 @@ func (e *engine) sit(l *loaded, seats int) error {
 	return nil
 }
 
-// attention is off, so that what is computed beside an answer changes nothing of
-// it, unless it is asked for.
-func (o Options) attention() llama.FlashAttention {
-	if o.FlashAttention {
-		return llama.FlashOn
+// exactBits is how many bits weights need for llama.cpp's sums not to depend on how
+// many rows it computes together.
+const exactBits = 8
+
+// attention decides about flash attention where it was left open: it is off where
+// that keeps what is computed beside an answer from changing its last bits.
+func (f modelFile) attention(asked llama.FlashAttention) llama.FlashAttention {
+	if asked == llama.FlashAuto && f.info.LeastBits >= exactBits {
+		return llama.FlashOff
 	}
-	return llama.FlashOff
+	return asked
 }
 
 // adapt makes the model compute with these adapters and no others.

@@ -5,6 +5,7 @@ import (
 	"math"
 	"time"
 
+	"runa/services/gguf/loadable"
 	"runa/services/splinfer/llama"
 )
 
@@ -32,6 +33,11 @@ func Measure(o Options, path string, prompt, generate, runs int) ([]Measurement,
 	if err != nil {
 		return nil, err
 	}
+	info, err := loadable.Check(path)
+	if err != nil {
+		return nil, err
+	}
+	o.FlashAttention = modelFile{info: info}.attention(o.FlashAttention)
 	model, err := library.LoadModel(path)
 	if err != nil {
 		return nil, err
@@ -58,7 +64,7 @@ func Measure(o Options, path string, prompt, generate, runs int) ([]Measurement,
 func measure(o Options, model *llama.Model, tokens, batch, runs int) (Measurement, error) {
 	context, err := model.NewContext(llama.ContextOptions{
 		Size: max(tokens, 8), BeyondTraining: true, Batch: o.Batch, MicroBatch: o.MicroBatch,
-		Threads: o.Threads, ThreadsBatch: o.ThreadsBatch, Apart: true, FlashAttention: o.attention(),
+		Threads: o.Threads, ThreadsBatch: o.ThreadsBatch, Apart: true, FlashAttention: o.FlashAttention,
 	})
 	if err != nil {
 		return Measurement{}, err

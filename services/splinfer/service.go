@@ -32,7 +32,9 @@ type Options struct {
 	Queue        int    // most requests that wait
 	Defaults     Values // parameters of requests that don't name them
 
-	FlashAttention bool // reads prompts faster; an answer may then depend on what else is computed
+	// FlashAttention is faster, but an answer may then depend on what else is
+	// computed. FlashAuto takes it where that is so anyway.
+	FlashAttention llama.FlashAttention
 
 	Hook          hook.Hook // judges every token before it is published
 	HookName      string    // instead of Hook: the name on the bus of the service that judges

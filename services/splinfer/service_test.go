@@ -6,6 +6,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -179,24 +180,32 @@ func TestClientsAreAnsweredInTheOrderTheyCameAndAFullQueueSaysSo(t *testing.T) {
 	o := testOptions(t)
 	reached, release := make(chan struct{}), make(chan struct{})
 	block := sync.OnceFunc(func() { close(reached); <-release })
-	o.Hook = hook.Func(func(hook.Token) hook.Verdict { block(); return hook.Verdict{} })
+	var judged []int // the places of tokens in their answers, as they were drawn
+	o.Hook = hook.Func(func(token hook.Token) hook.Verdict {
+		judged = append(judged, token.Index)
+		block()
+		return hook.Verdict{}
+	})
 	o.Queue = 1
 	var log bytes.Buffer
 	o.Log = hclog.New(&hclog.LoggerOptions{Output: &log})
 	r := start(t, o)
-	g := rmp.Generate{Prompt: "Geheim", Parameters: map[string]any{"n-predict": 5}}
-	results := make(chan string, 2)
+	of := func(tokens int) rmp.Generate {
+		return rmp.Generate{Prompt: "Geheim", Parameters: map[string]any{"n-predict": tokens}}
+	}
+	var asking sync.WaitGroup
 	one, two := r.connect(), r.connect()
-	go func() { ask(t, one, g); results <- "one" }()
+	asking.Go(func() { ask(t, one, of(2)) })
 	<-reached
-	go func() { ask(t, two, g); results <- "two" }()
+	asking.Go(func() { ask(t, two, of(4)) })
 	r.waitForQueue(1)
-	if a := ask(t, r.connect(), g); a.report.Code != rmp.CodeBusy || a.report.Hint == "" {
+	if a := ask(t, r.connect(), of(2)); a.report.Code != rmp.CodeBusy || a.report.Hint == "" {
 		t.Errorf("with a full queue: %+v", a.report)
 	}
 	close(release)
-	if first, second := <-results, <-results; first != "one" || second != "two" {
-		t.Errorf("answered in the order %s, %s", first, second)
+	asking.Wait()
+	if !slices.Equal(judged, []int{0, 1, 0, 1, 2, 3}) {
+		t.Errorf("an answer of two tokens and then one of four were wanted, drawn were %v", judged)
 	}
 	if err := r.stop(); err != nil {
 		t.Fatal(err)

@@ -1,6 +1,7 @@
 package splinfer
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -37,6 +38,11 @@ type turn struct {
 	steps   uint64    // pieces of its prompt that were read
 	rows    int       // tokens of it in the batch
 	row     int       // the one whose logits are wanted, -1 for none
+	logits  []float32 // of that row, until draw
+	drawn   struct {  // by draw, for choose
+		choice llama.Choice
+		err    error
+	}
 }
 
 // start seats a job whose model is loaded.
@@ -162,13 +168,16 @@ func (t *turn) next(most int) []llama.Token {
 	return t.history.next(t.engine.current.context.Length(t.seat.number), most)
 }
 
-// goesBefore says whether a turn's prompt is to be read before another's: a person's
+// order is negative if a turn's prompt is to be read before another's: a person's
 // before one in the background, and of these the one of which less was read.
-func (t *turn) goesBefore(other *turn) bool {
+func (t *turn) order(other *turn) int {
 	if a, b := t.job.background(), other.job.background(); a != b {
-		return b
+		if b {
+			return -1
+		}
+		return 1
 	}
-	return t.steps < other.steps
+	return cmp.Compare(t.steps, other.steps)
 }
 
 // add puts tokens into the batch.
@@ -201,18 +210,30 @@ func (t *turn) took(rows int) {
 	}
 }
 
-// choose draws the next token by the logits of the batch.
-func (t *turn) choose() {
-	e := t.engine
+// wantsMore notes that the prompt has been read, and ends the answer if it may have
+// no more tokens.
+func (t *turn) wantsMore() bool {
 	if t.first.IsZero() {
-		t.first = e.o.Now()
+		t.first = t.engine.o.Now()
 	}
 	if t.limit >= 0 && t.count >= t.limit {
 		t.end(rmp.ReasonLength, nil)
-		return
+		return false
 	}
-	choice, err := t.sampler.Choose(e.current.context.LogitsAt(t.row), t.history.length, t.bias...)
-	t.bias = nil
+	return true
+}
+
+// draw draws the next token by the logits of the batch. Other turns may do so at the
+// same time.
+func (t *turn) draw() {
+	t.drawn.choice, t.drawn.err = t.sampler.Choose(t.logits, t.history.length, t.bias...)
+	t.bias, t.logits = nil, nil
+}
+
+// choose does with the token that was drawn what the hook says.
+func (t *turn) choose() {
+	e := t.engine
+	choice, err := t.drawn.choice, t.drawn.err
 	if err != nil {
 		t.broken(err)
 		return

@@ -3,6 +3,7 @@ package loadable
 import (
 	"errors"
 	"fmt"
+	"math"
 
 	"runa/services/gguf"
 	"runa/services/hint"
@@ -42,7 +43,10 @@ func CheckHeader(f *gguf.File) (Info, error) {
 	}
 	info := Info{
 		Architecture: h.architecture, Name: f.Name(), License: f.License(),
-		FileBytes: uint64(max(f.Size, 0)), WeightBytes: f.TensorBytes(),
+		FileBytes: uint64(max(f.Size, 0)), WeightBytes: f.TensorBytes(), LeastBits: math.MaxUint64,
+	}
+	for _, t := range f.Tensors {
+		info.LeastBits = min(info.LeastBits, t.Type.Bits())
 	}
 	h.general(&info)
 	h.vocabulary(&info)

@@ -26,6 +26,7 @@ type Info struct {
 	EmbedsOnly   bool   // it turns text into a vector and can't generate
 	FileBytes    uint64 // size of the file
 	WeightBytes  uint64 // of all tensors
+	LeastBits    uint64 // of an element of the tensor with the smallest ones, rounded down
 	TokenBytes   uint64 // of f16 keys and values that each token of a context takes; 0 if it is recurrent
 	StateBytes   uint64 // of the state that each sequence takes; 0 if it is not recurrent
 }

@@ -124,7 +124,7 @@ func TestTinyModelsPassAndSayWhatTheyTake(t *testing.T) {
 			want := Info{
 				Architecture: name, Name: "Some", License: "CC0-1.0", ContextTrain: 99, Vocabulary: uint64(len(value.([]string))), Width: c.width,
 				Layers: layers, Recurrent: c.recurrent, EmbedsOnly: c.embedsAlone, FileBytes: uint64(f.Size), WeightBytes: f.TensorBytes(),
-				TokenBytes: c.token, StateBytes: c.state,
+				LeastBits: 8, TokenBytes: c.token, StateBytes: c.state,
 			}
 			if info != want {
 				t.Errorf("%+v\nwant\n%+v", info, want)

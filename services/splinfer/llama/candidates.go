@@ -24,32 +24,46 @@ func better(a, b candidate) int {
 // logit for every word of the vocabulary, and becomes a list once samplers have
 // removed most: a sampler that looks at the list of all words costs more than all others.
 type candidates struct {
-	dense  []float32   // by token, while list is not in use; minus infinity: removed
+	dense  []float32 // by token, while list is not in use; minus infinity: removed. To be changed through own
+	copied []float32 // dense's memory once it was changed; before that it is the caller's
+	most   candidate // the likeliest of dense, while known
+	known  bool
 	list   []candidate // what is left, once sparse
 	sparse bool
 	sorted bool // list is in the order of better
 }
 
-// load starts anew from logits, which are copied. It returns the highest, or NaN
-// if one of them is.
+// load starts anew from logits, which must stay as they are until the next load. It
+// returns the highest, or NaN if one of them is.
 func (c *candidates) load(logits []float32) float32 {
-	c.dense = append(c.dense[:0], logits...)
+	c.dense, c.copied = logits, c.copied[:0]
 	c.list, c.sparse, c.sorted = c.list[:0], false, false
-	return highest(logits)
+	c.most, c.known = highest(logits), true
+	return c.most.logit
 }
 
-// highest is the largest of logits, or NaN if one of them is.
-func highest(logits []float32) float32 {
-	most := negativeInfinity
-	for _, logit := range logits {
+// own returns dense to be changed.
+func (c *candidates) own() []float32 {
+	if len(c.copied) == 0 {
+		c.copied = append(c.copied, c.dense...)
+		c.dense = c.copied
+	}
+	c.known = false
+	return c.dense
+}
+
+// highest is the first token with the largest of logits, or one with NaN.
+func highest(logits []float32) candidate {
+	at, most := 0, negativeInfinity
+	for t, logit := range logits {
 		if !(logit <= most) {
+			at, most = t, logit
 			if logit != logit {
-				return logit
+				break
 			}
-			most = logit
 		}
 	}
-	return most
+	return candidate{token: Token(at), logit: most}
 }
 
 // asList makes the set a list and returns it.
@@ -85,9 +99,13 @@ func (c *candidates) sort() []candidate {
 // change gives the logit of each of tokens, which are in ascending order, to f,
 // which returns the new one.
 func (c *candidates) change(tokens []Token, f func(t Token, logit float32) float32) {
+	if len(tokens) == 0 {
+		return
+	}
 	if !c.sparse {
+		dense := c.own()
 		for _, t := range tokens {
-			c.dense[t] = f(t, c.dense[t])
+			dense[t] = f(t, dense[t])
 		}
 		return
 	}
@@ -103,13 +121,10 @@ func (c *candidates) change(tokens []Token, f func(t Token, logit float32) float
 // best is the likeliest token, false if none is left.
 func (c *candidates) best() (candidate, bool) {
 	if !c.sparse {
-		at, most := 0, negativeInfinity
-		for t, logit := range c.dense {
-			if logit > most {
-				at, most = t, logit
-			}
+		if !c.known {
+			c.most, c.known = highest(c.dense), true
 		}
-		return candidate{token: Token(at), logit: most}, most > negativeInfinity
+		return c.most, c.most.logit > negativeInfinity
 	}
 	var best candidate
 	for i, other := range c.list {

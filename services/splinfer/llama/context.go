@@ -26,11 +26,11 @@ type Context struct {
 	model    *Model
 	options  ContextOptions
 	handle   uintptr
-	memory   uintptr // 0 for a model that only embeds
-	pool     threadpool
-	size     int       // tokens of one sequence
-	tokens   [][]Token // of each sequence, as they are in memory
-	used     int       // tokens of all sequences
+	memory   uintptr      // 0 for a model that only embeds
+	pools    []threadpool // the last one computes
+	size     int          // tokens of one sequence
+	tokens   [][]Token    // of each sequence, as they are in memory
+	used     int          // tokens of all sequences
 	arrays   batchArrays
 	single   Batch // for Decode
 	rows     []row // of the last batch's entries
@@ -100,7 +100,7 @@ func (c *Context) Close() {
 	}
 	c.detachThreads()
 	c.model.library.c.ctxFree(c.handle)
-	c.pool.free()
+	c.freeThreads()
 	c.handle = 0
 	c.pinner.Unpin()
 }

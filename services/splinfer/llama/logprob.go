@@ -17,7 +17,7 @@ func LogProb(logits []float32, t Token) float32 {
 	if t < 0 || int(t) >= len(logits) {
 		return negativeInfinity
 	}
-	most := highest(logits)
+	most := highest(logits).logit
 	return logits[t] - most - logSumExp(logits, most)
 }
 

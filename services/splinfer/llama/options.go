@@ -7,16 +7,26 @@ import (
 	"runa/services/hint"
 )
 
-// FlashAttention says how attention is computed. Flash attention reads a long
-// prompt faster; what it computes depends in its last bits on what else is in the batch.
+// FlashAttention says how attention is computed. Flash attention is faster; what it
+// computes depends in its last bits on what else is in the batch.
 type FlashAttention int
 
 // Values of FlashAttention.
 const (
-	FlashAuto FlashAttention = iota // off with ContextOptions.Apart, else llama.cpp's choice
-	FlashOff
+	FlashOff  FlashAttention = iota
+	FlashAuto                // llama.cpp's choice: on where it can be
 	FlashOn
 )
+
+// UnmarshalText reads auto, on or off.
+func (f *FlashAttention) UnmarshalText(text []byte) error {
+	value, known := map[string]FlashAttention{"off": FlashOff, "auto": FlashAuto, "on": FlashOn}[string(text)]
+	if !known {
+		return fmt.Errorf("%q is none of auto, on and off", text)
+	}
+	*f = value
+	return nil
+}
 
 // Pooling says how one embedding is made of a sequence's tokens.
 type Pooling int
@@ -40,10 +50,10 @@ type ContextOptions struct {
 	Threads      int // for one token, at least 1
 	ThreadsBatch int // for many tokens
 
-	// Apart gives each sequence cells of its own, Size of them, and leaves flash
-	// attention off unless that is FlashOn. A sequence then gets the same
-	// logits, bit for bit, whatever else is computed beside it; the package comment
-	// has the details. Without Apart all sequences share Size cells.
+	// Apart gives each sequence cells of its own, Size of them. Without flash
+	// attention a sequence then gets the same logits, bit for bit, whatever else is
+	// computed beside it; the package comment has the details. Without Apart all
+	// sequences share Size cells.
 	Apart          bool
 	FlashAttention FlashAttention
 
@@ -107,7 +117,7 @@ func (o *ContextOptions) check(maxSequences int) error {
 		return fmt.Errorf("batches of %d and %d tokens must be at least 1", o.Batch, o.MicroBatch)
 	case o.Outputs < 1:
 		return fmt.Errorf("%d outputs must be at least 1", o.Outputs)
-	case o.FlashAttention < FlashAuto || o.FlashAttention > FlashOn:
+	case o.FlashAttention < FlashOff || o.FlashAttention > FlashOn:
 		return fmt.Errorf("flash attention %d is none of auto, off and on", o.FlashAttention)
 	case o.Pooling < PoolingModel || o.Pooling > PoolingLast:
 		return fmt.Errorf("pooling %d is none of the model's, mean, first and last", o.Pooling)
@@ -141,10 +151,10 @@ func (o *ContextOptions) params(defaults contextParams) contextParams {
 			p.poolingType = -1
 		}
 	}
-	switch {
-	case o.FlashAttention == FlashOff, o.FlashAttention == FlashAuto && o.Apart:
+	switch o.FlashAttention {
+	case FlashOff:
 		p.flashAttnType = 0
-	case o.FlashAttention == FlashOn:
+	case FlashOn:
 		p.flashAttnType = 1
 	}
 	return p

@@ -179,7 +179,7 @@ func (s *Sampler) checkExtra(extra []TokenBias) error {
 func (s *Sampler) run(position int, extra []TokenBias, why purpose) (Token, bool) {
 	for _, list := range [][]TokenBias{s.biases, extra} {
 		for _, b := range list {
-			s.set.dense[b.Token] += b.Bias
+			s.set.own()[b.Token] += b.Bias
 		}
 	}
 	if s.options.Temp <= 0 {
@@ -270,8 +270,9 @@ func (s *Sampler) applyGrammar() (some bool) {
 	s.array = tokenDataArray{data: &s.inC[0], size: uintptr(len(s.inC)), selected: -1}
 	s.model.library.c.apply(s.grammar, &s.array)
 	runtime.KeepAlive(s)
+	dense := s.set.own()
 	for t, data := range s.inC {
-		s.set.dense[t] = data.logit
+		dense[t] = data.logit
 		some = some || data.logit > negativeInfinity
 	}
 	return some

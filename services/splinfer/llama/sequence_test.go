@@ -199,7 +199,7 @@ func TestThreadsMayChangeBetweenTokens(t *testing.T) {
 	tokens := someTokens(m, 1, 10)
 	want := feed(t, c, 0, tokens, 2)
 	c.Clear()
-	for i, threads := range []int{1, 2, 1, 2, 1} {
+	for i, threads := range []int{1, 2, 3, 2, 1} {
 		if err := c.SetThreads(1, threads); err != nil {
 			t.Fatal(err)
 		}

@@ -10,13 +10,17 @@ type threadpool struct {
 	size    int
 }
 
-// newThreadpool starts threads; for fewer than two there is nothing to start.
+// newThreadpool starts threads.
 func (l *Library) newThreadpool(threads int) threadpool {
-	if threads < 2 || l.poolNew == nil {
+	if l.poolNew == nil {
 		return threadpool{}
 	}
 	var params threadpoolParams
 	l.c.poolParams(&params, int32(threads))
+	// ggml's threads would spin for tenths of a second after each token, on
+	// processors that the bus, samplers and clients need. Waking them costs 5 % of the
+	// words of a model of 15 million weights, nothing of one of a billion.
+	params.poll = 0
 	return threadpool{library: l, handle: l.poolNew(&params), size: threads}
 }
 
@@ -27,19 +31,41 @@ func (t *threadpool) free() {
 	*t = threadpool{}
 }
 
+// attachThreads gives the context as many threads as its options say, beside the one
+// that calls.
+//
+// llama.cpp's backend keeps the pool it computed with last until the next computation,
+// and pauses it then: so none is freed before the context is. They only get
+// larger, so there are few.
 func (c *Context) attachThreads() {
 	l := c.model.library
-	c.pool = l.newThreadpool(max(c.options.Threads, c.options.ThreadsBatch))
-	if c.pool.handle != 0 {
-		l.c.attachPool(c.handle, c.pool.handle, 0)
+	need := max(c.options.Threads, c.options.ThreadsBatch)
+	if need < 2 {
+		c.detachThreads()
+		return
+	}
+	if len(c.pools) == 0 || c.pools[len(c.pools)-1].size < need {
+		pool := l.newThreadpool(need)
+		if pool.handle == 0 {
+			return
+		}
+		c.pools = append(c.pools, pool)
+	}
+	l.c.attachPool(c.handle, c.pools[len(c.pools)-1].handle, 0)
+}
+
+func (c *Context) detachThreads() {
+	if len(c.pools) > 0 {
+		c.model.library.c.detachPool(c.handle)
 	}
 }
 
-// detachThreads leaves the pool to be freed once nothing uses it.
-func (c *Context) detachThreads() {
-	if c.pool.handle != 0 {
-		c.model.library.c.detachPool(c.handle)
+// freeThreads ends all threads; the context must be gone.
+func (c *Context) freeThreads() {
+	for i := range c.pools {
+		c.pools[i].free()
 	}
+	c.pools = nil
 }
 
 // SetThreads changes how many threads compute one token and many tokens, from
@@ -50,11 +76,7 @@ func (c *Context) SetThreads(threads, batch int) error {
 	}
 	c.options.Threads, c.options.ThreadsBatch = threads, batch
 	c.model.library.c.setThreads(c.handle, int32(threads), int32(batch))
-	if max(threads, batch) > max(c.pool.size, 1) || threads == 1 && batch == 1 {
-		c.detachThreads()
-		c.pool.free()
-		c.attachThreads()
-	}
+	c.attachThreads()
 	return nil
 }
 

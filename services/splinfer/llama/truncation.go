@@ -140,9 +140,10 @@ func (c *candidates) topNSigma(n float32) {
 		c.keep(0, func(other candidate) bool { return other.logit >= least })
 		return
 	}
-	for t, logit := range c.dense {
+	dense := c.own()
+	for t, logit := range dense {
 		if logit < least {
-			c.dense[t] = negativeInfinity
+			dense[t] = negativeInfinity
 		}
 	}
 }
