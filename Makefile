@@ -14,7 +14,7 @@ SEED = 1
 
 OPTIONS  = $(if $(MODEL),--model $(MODEL))
 
-.PHONY: help run test chaos image programs bench lint pin clean
+.PHONY: help run test test-all chaos image programs bench lint pin clean
 
 help: ## say what there is to do
 	@echo "Runa: a private, offline home for local language models"
@@ -28,9 +28,9 @@ run: programs ## build what is missing, boot it here, attach the console
 	@$(BOOT) packages run
 	@$(ENV) $(OUT)/bin/runa-image run $(OPTIONS) $(if $(MEMORY),--memory $(MEMORY))
 
-image: programs ## build the disk image out/runa.qcow2
+image: programs ## build the image: make image TARGET=qcow2, raw, usb, xen, kernel or all
 	@$(BOOT) packages image
-	@$(ENV) $(OUT)/bin/runa-image build $(OPTIONS)
+	@$(ENV) $(OUT)/bin/runa-image build $(OPTIONS) $(if $(TARGET),--target $(TARGET))
 
 programs: ## build Runa's programs into out/bin
 	@$(BOOT) packages build
@@ -40,20 +40,24 @@ programs: ## build Runa's programs into out/bin
 test: programs ## every test, in real machines too
 	@$(BOOT) packages test
 	@$(MAKE) --no-print-directory lint
-	@$(ENV) $(OUT)/bin/runa-image build --out $(OUT)/test --model stories15m
+	@$(ENV) $(OUT)/bin/runa-image build --out $(OUT)/test --model stories15m --target all
 	@$(ENV) set -e; variables="$$($(OUT)/bin/runa-image env --out $(OUT)/test)"; eval "$$variables"; \
 		go test -timeout 55m $(TESTFLAGS) ./...
 
+test-all: test ## what takes too long for every day too: two builds from nothing
+	@$(ENV) set -e; variables="$$($(OUT)/bin/runa-image env --out $(OUT)/test)"; eval "$$variables"; \
+		RUNA_EMPTY_CACHES=yes go test -timeout 0 -count 1 -v -run '^TestTwoBuildsInDifferentFoldersGiveTheSameBytes$$' ./qemu-tests
+
 chaos: programs ## hurt a booted machine N times, chosen by SEED: make chaos N=10000 SEED=1
 	@$(BOOT) packages test
-	@$(ENV) $(OUT)/bin/runa-image build --out $(OUT)/test --model stories15m
+	@$(ENV) $(OUT)/bin/runa-image build --out $(OUT)/test --model stories15m --target all
 	@$(ENV) set -e; variables="$$($(OUT)/bin/runa-image env --out $(OUT)/test)"; eval "$$variables"; \
 		RUNA_CHAOS_FAULTS=$(N) RUNA_CHAOS_SEED=$(SEED) \
 		go test -timeout 0 -count 1 -v -run '^TestEveryFaultHealsWhileTheConsoleAnswers$$' ./qemu-tests
 
 bench: programs ## how far from the physical limit and from the best peers, as ratios
 	@$(BOOT) packages bench
-	@$(ENV) $(OUT)/bin/runa-image build --out $(OUT)/test --model stories15m
+	@$(ENV) $(OUT)/bin/runa-image build --out $(OUT)/test --model stories15m --target all
 	@$(ENV) set -e; variables="$$($(OUT)/bin/runa-image env --out $(OUT)/test --bench)"; eval "$$variables"; \
 		go test -timeout 60m -run '^$$' -bench . -benchtime 1x ./qemu-tests
 

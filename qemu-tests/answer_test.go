@@ -24,10 +24,14 @@ func TestEveryMachineGivesTheHostsWordsAndPowersOffCleanly(t *testing.T) {
 	machines := []qemu.Machine{
 		{Kind: qemu.MicroVM, Kernel: artefacts.VMLinux, Initrd: artefacts.Initramfs, Append: rootOnSerial},
 		{Kind: qemu.BIOS},
+		{Kind: qemu.BIOS, By: qemu.USB},
+		{Kind: qemu.BIOS, By: qemu.AHCI},
+		{Kind: qemu.BIOS, By: qemu.NVMe},
 		{Kind: qemu.UEFI},
+		{Kind: qemu.UEFI, By: qemu.USB},
 	}
 	for _, machine := range machines {
-		t.Run(string(machine.Kind), func(t *testing.T) {
+		t.Run(strings.Trim(string(machine.Kind)+"-"+string(machine.By), "-"), func(t *testing.T) {
 			machine.Disk, machine.MemoryMiB = Overlay(t, artefacts.Image), memory
 			if machine.Kind == qemu.UEFI {
 				firmware, err := qemu.CopyFirmware(t.TempDir())

@@ -35,7 +35,8 @@ type source struct {
 
 type buildCommand struct {
 	source
-	Model string `default:"tinyllama-1.1b-chat" help:"Model to put in: tinyllama-1.1b-chat, stories15m or none."`
+	Model  string `default:"tinyllama-1.1b-chat" help:"Model to put in: tinyllama-1.1b-chat, stories15m or none."`
+	Target string `default:"qcow2" help:"What to make: qcow2 (QEMU, virt-manager), raw or usb (a disk's bytes), xen (disk, kernel, configurations), kernel (no disk); several with commas; or all." placeholder:"NAMES"`
 
 	HostFolder string `help:"Absolute path where the results will be on the host that runs them, for runa.xml and runa-*.cfg; by default where libvirt and Xen usually keep images." placeholder:"DIR"`
 }
@@ -73,7 +74,7 @@ type pinCommand struct {
 }
 
 var commands struct {
-	Build   buildCommand       `cmd:"" help:"Build the image out/runa.qcow2 and the files of a direct kernel boot."`
+	Build   buildCommand       `cmd:"" help:"Build the image."`
 	Run     runCommand         `cmd:"" help:"Build what is missing and boot it on this terminal."`
 	Inspect inspectCommand     `cmd:"" help:"Say what an image is made of, and check it."`
 	Flash   flashCommand       `cmd:"" help:"Write an image to a USB stick or another whole disk, and check it."`
@@ -87,6 +88,7 @@ const about = `Builds, boots, inspects and flashes images of Runa.
 
 Examples:
   runa-image build --model stories15m
+  runa-image build --target usb,xen
   runa-image run --memory 4096
   runa-image inspect out/runa.qcow2
   runa-image flash out/runa.qcow2 /dev/sdb
@@ -130,11 +132,13 @@ func (c buildCommand) Run(ctx context.Context) error {
 		return err
 	}
 	b.HostFolder = c.HostFolder
-	a, err := b.Build(ctx)
-	if err != nil {
+	if b.Targets, err = build.ParseTargets(c.Target); err != nil {
 		return err
 	}
-	return build.Summary(os.Stdout, a)
+	if _, err := b.Build(ctx); err != nil {
+		return err
+	}
+	return b.Summary(os.Stdout)
 }
 
 // Run boots the image on this terminal.
@@ -145,6 +149,7 @@ func (c runCommand) Run(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
+		b.Targets = []build.Target{build.QCOW2}
 		a, err := b.Build(ctx)
 		if err != nil {
 			return err

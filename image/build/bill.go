@@ -41,7 +41,7 @@ func (b Builder) bill(bb userland.Userland, libraries llama.Libraries) error {
 		return err
 	}
 	*b.materials = sbom.Spec{
-		Root: b.Root, Version: b.Version, Target: Target, Packages: bootPackages, Tools: bootTools,
+		Root: b.Root, Version: b.Version, Target: Machine, Packages: bootPackages, Tools: bootTools,
 		Programs: b.Programs, Userland: bb.Binary, Commands: commands, Llama: libraries.Dir,
 		Fetcher: b.Fetcher(), Time: when,
 	}

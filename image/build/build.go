@@ -32,8 +32,8 @@ import (
 // NoModel asks for an image without any model.
 const NoModel = "none"
 
-// Target is the machine the image is for. Others come with their kernels.
-const Target = "vm"
+// Machine is what the image is for, see kernel-config/targets.yaml.
+const Machine = "amd64"
 
 // CommandLine is what the kernel is started with. gilgul offers a login on each
 // console named that exists; the last of them gets the kernel's own messages.
@@ -50,6 +50,7 @@ type Builder struct {
 	Version  string // of Runa
 	Model    string // that chats: a name from package model, or NoModel
 	Size     int64  // of the disk in bytes; 0: what the model needs and room to live
+	Targets  []Target
 	Cache    cache.Cache
 	Progress *progress.Printer
 
@@ -63,6 +64,7 @@ type Builder struct {
 // Artefacts are the paths of the results.
 type Artefacts struct {
 	Image     string // qcow2, boots by BIOS and UEFI
+	Raw       string // the same disk byte by byte, for sticks and Xen
 	Kernel    string // bzImage
 	Vmlinux   string // the same kernel uncompressed, which a microvm starts faster
 	Initramfs string // the whole root file system
@@ -79,7 +81,7 @@ func In(out string) Artefacts {
 	in := func(name string) string { return filepath.Join(out, name) }
 	return Artefacts{
 		Domain: in("runa.xml"), XenPV: in("runa-pv.cfg"), XenPVGRUB: in("runa-pvgrub.cfg"), XenPVH: in("runa-pvh.cfg"),
-		Image: in("runa.qcow2"), Kernel: in("bzImage"), Vmlinux: in("vmlinux"),
+		Image: in("runa.qcow2"), Raw: in("runa.raw"), Kernel: in("bzImage"), Vmlinux: in("vmlinux"),
 		Initramfs: in("initramfs.cpio.zst"), UKI: in("runa.efi"), Inventory: in("inventory.json"), SBOM: in("sbom.cdx.json"),
 	}
 }
@@ -87,27 +89,24 @@ func In(out string) Artefacts {
 // Fetcher returns the downloads that b uses.
 func (b Builder) Fetcher() fetch.Fetcher { return fetch.Fetcher{Cache: b.Cache, Progress: b.Progress} }
 
-// Build makes everything in Artefacts.
+// Build makes what the targets consist of.
 func (b Builder) Build(ctx context.Context) (Artefacts, error) {
 	a := In(b.Out)
 	if err := os.MkdirAll(b.Out, 0o755); err != nil {
 		return a, fmt.Errorf("make the output folder: %w", err)
 	}
 	b.materials = &sbom.Spec{}
-	inv := &inventory.Inventory{Version: b.Version, Target: Target, CommandLine: CommandLine}
+	inv := &inventory.Inventory{Version: b.Version, Target: Machine, CommandLine: CommandLine}
 	data, err := b.models(ctx, inv)
 	if err != nil {
 		return a, err
 	}
-	for _, step := range []func(context.Context, Artefacts, *inventory.Inventory) error{b.kernel, b.initramfs, b.uki} {
+	for _, step := range []func(context.Context, Artefacts, *inventory.Inventory) error{b.kernel, b.initramfs, b.uki, b.papers} {
 		if err := step(ctx, a, inv); err != nil {
 			return a, err
 		}
 	}
-	if err := b.disk(ctx, a, inv, data); err != nil {
-		return a, err
-	}
-	return a, b.handouts(a)
+	return a, b.targets(ctx, a, data)
 }
 
 // models makes the model that chats and the one that embeds, and returns them as
@@ -160,7 +159,7 @@ func (b Builder) kernel(ctx context.Context, a Artefacts, inv *inventory.Invento
 	k, err := kernel.Builder{
 		Source: filepath.Join(dir, "usr/src", source+".tar.xz"), Config: filepath.Join(b.Root, "kernel-config"),
 		Cache: b.Cache, Progress: b.Progress,
-	}.Build(ctx, Target)
+	}.Build(ctx, Machine)
 	if err != nil {
 		return err
 	}
@@ -244,10 +243,9 @@ func (b Builder) uki(ctx context.Context, a Artefacts, inv *inventory.Inventory)
 // uid 1000 is the owner and group 100 runa, see overlays/base/etc.
 var dataFolders = []disk.DataFolder{{Path: "/import", UID: 1000, GID: 100}}
 
-// disk writes the inventory, assembles the raw disk with it and packs that as qcow2.
-func (b Builder) disk(ctx context.Context, a Artefacts, inv *inventory.Inventory, data []disk.DataFile) error {
-	task := b.Progress.Task("disk image")
-	grub, pin, err := b.Fetcher().Unpack(ctx, "grub-pc-bin")
+// papers writes what says what is in the image: inventory and bill of materials.
+func (b Builder) papers(ctx context.Context, a Artefacts, inv *inventory.Inventory) error {
+	_, pin, err := b.Fetcher().Unpack(ctx, "grub-pc-bin")
 	if err != nil {
 		return err
 	}
@@ -258,19 +256,19 @@ func (b Builder) disk(ctx context.Context, a Artefacts, inv *inventory.Inventory
 	if err := b.billBeside(ctx, a, inv); err != nil {
 		return err
 	}
-	if err := writeFile(a.Inventory, inv.Write); err != nil {
+	return writeFile(a.Inventory, inv.Write)
+}
+
+// disk assembles the disk and seals it, so that a stick can be read back against it.
+func (b Builder) disk(ctx context.Context, a Artefacts, data []disk.DataFile, raw *os.File) error {
+	grub, _, err := b.Fetcher().Unpack(ctx, "grub-pc-bin")
+	if err != nil {
 		return err
 	}
 	grubTools, _, err := b.Fetcher().Unpack(ctx, "grub-common")
 	if err != nil {
 		return err
 	}
-	raw, err := os.CreateTemp(b.Out, "runa-*.raw")
-	if err != nil {
-		return fmt.Errorf("make the disk: %w", err)
-	}
-	defer os.Remove(raw.Name())
-	defer raw.Close()
 	_, err = disk.Build(ctx, disk.Spec{
 		Size: b.Size, Kernel: a.Kernel, Initramfs: a.Initramfs, UKI: a.UKI, CommandLine: CommandLine,
 		Inventory: a.Inventory, Data: data, Folders: dataFolders, GRUB: filepath.Join(grub, "usr/lib/grub/i386-pc"),
@@ -280,15 +278,8 @@ func (b Builder) disk(ctx context.Context, a Artefacts, inv *inventory.Inventory
 		return err
 	}
 	info, err := raw.Stat()
-	if err == nil {
-		err = flash.Seal(ctx, raw, info.Size()) // so that a stick can be read back against it
-	}
 	if err != nil {
-		return err
+		return fmt.Errorf("seal the disk: %w", err)
 	}
-	if err := pack(ctx, a.Image, raw); err != nil {
-		return err
-	}
-	task.Done()
-	return nil
+	return flash.Seal(ctx, raw, info.Size())
 }

@@ -67,8 +67,8 @@ func pack(ctx context.Context, path string, raw *os.File) error {
 }
 
 // Summary tells a person what was made.
-func Summary(out io.Writer, a Artefacts) error {
-	for _, path := range []string{a.Image, a.Kernel, a.Vmlinux, a.Initramfs, a.UKI, a.Inventory, a.SBOM, a.Domain, a.XenPV, a.XenPVGRUB, a.XenPVH} {
+func (b Builder) Summary(out io.Writer) error {
+	for _, path := range In(b.Out).Files(b.Targets...) {
 		info, err := os.Stat(path)
 		if err != nil {
 			return fmt.Errorf("look at what was built: %w", err)

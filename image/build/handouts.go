@@ -1,9 +1,9 @@
 package build
 
 import (
-	"errors"
 	"io"
 	"path/filepath"
+	"slices"
 
 	"runa/image/libvirt"
 	"runa/image/xen"
@@ -12,7 +12,8 @@ import (
 // handouts writes what a host's hypervisor is told about the image: the domain of
 // libvirt and the configurations of Xen. They name the files where they will be on
 // that host and not where they were built, so that every build gives the same bytes.
-func (b Builder) handouts(a Artefacts) error {
+// Only those are written that are wanted.
+func (b Builder) handouts(a Artefacts, wanted []string) error {
 	onHost := func(usual, path string) string {
 		if b.HostFolder != "" {
 			usual = b.HostFolder
@@ -20,13 +21,27 @@ func (b Builder) handouts(a Artefacts) error {
 		return filepath.Join(usual, filepath.Base(path))
 	}
 	guest := xen.Guest{
-		Disk: onHost(xen.Folder, "runa.raw"), Kernel: onHost(xen.Folder, a.Kernel),
+		Disk: onHost(xen.Folder, a.Raw), Kernel: onHost(xen.Folder, a.Kernel),
 		Initramfs: onHost(xen.Folder, a.Initramfs), CommandLine: CommandLine,
 	}
-	return errors.Join(
-		writeFile(a.Domain, func(w io.Writer) error { return libvirt.Write(w, onHost(libvirt.Folder, a.Image)) }),
-		writeFile(a.XenPV, func(w io.Writer) error { return guest.Write(w, xen.PV) }),
-		writeFile(a.XenPVGRUB, func(w io.Writer) error { return guest.Write(w, xen.ByPVGRUB) }),
-		writeFile(a.XenPVH, func(w io.Writer) error { return guest.Write(w, xen.PVH) }),
-	)
+	xl := func(boot xen.Boot) func(io.Writer) error {
+		return func(w io.Writer) error { return guest.Write(w, boot) }
+	}
+	for _, handout := range []struct {
+		path  string
+		write func(io.Writer) error
+	}{
+		{a.Domain, func(w io.Writer) error { return libvirt.Write(w, onHost(libvirt.Folder, a.Image)) }},
+		{a.XenPV, xl(xen.PV)},
+		{a.XenPVGRUB, xl(xen.ByPVGRUB)},
+		{a.XenPVH, xl(xen.PVH)},
+	} {
+		if !slices.Contains(wanted, handout.path) {
+			continue
+		}
+		if err := writeFile(handout.path, handout.write); err != nil {
+			return err
+		}
+	}
+	return nil
 }

@@ -14,7 +14,7 @@ import (
 func handouts(t *testing.T, hostFolder string) []byte {
 	t.Helper()
 	a := In(t.TempDir())
-	if err := (Builder{HostFolder: hostFolder}).handouts(a); err != nil {
+	if err := (Builder{HostFolder: hostFolder}).handouts(a, a.Files(AllTargets...)); err != nil {
 		t.Fatal(err)
 	}
 	var all []byte
@@ -58,7 +58,8 @@ func TestHandoutsNameTheFilesWhereTheyWillBeOnTheHost(t *testing.T) {
 }
 
 func TestARelativeFolderOfTheHostIsRefused(t *testing.T) {
-	err := Builder{HostFolder: "images"}.handouts(In(t.TempDir()))
+	a := In(t.TempDir())
+	err := Builder{HostFolder: "images"}.handouts(a, a.Files(AllTargets...))
 	if err == nil || !strings.Contains(err.Error(), `"images/runa.qcow2" is not absolute`) || hint.Of(err) == "" {
 		t.Errorf("%v, hint %q", err, hint.Of(err))
 	}

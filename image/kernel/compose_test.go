@@ -109,8 +109,8 @@ func TestAnUnknownTargetIsAnsweredWithTheKnownOnes(t *testing.T) {
 	}
 }
 
-func TestTheRepositorysVMTargetComposes(t *testing.T) {
-	config, err := Compose(repositoryConfig, "vm")
+func TestTheRepositorysTargetComposes(t *testing.T) {
+	config, err := Compose(repositoryConfig, "amd64")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -140,7 +140,7 @@ func TestTheRepositorysVMTargetComposes(t *testing.T) {
 		t.Errorf("CONFIG_LSM = %s does not list landlock", asked["CONFIG_LSM"])
 	}
 	if config.Steps == 0 {
-		t.Error("the steps of the vm target were never measured")
+		t.Error("the steps of the target were never measured")
 	}
 }
 
@@ -149,7 +149,7 @@ func TestEveryFragmentOfTheRepositoryIsUsed(t *testing.T) {
 	if err != nil || len(files) == 0 {
 		t.Fatalf("fragments: %v, %v", files, err)
 	}
-	entry, err := readTarget(repositoryConfig, "vm")
+	entry, err := readTarget(repositoryConfig, "amd64")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -24,6 +24,16 @@ const (
 	MicroVM Kind = "microvm"    // the same on a machine without PCI and ACPI
 )
 
+// Attachment says by what the machine has its disk.
+type Attachment string
+
+// The zero value is virtio-blk, what hypervisors give.
+const (
+	USB  Attachment = "usb"  // a stick on a USB 3 controller
+	AHCI Attachment = "ahci" // SATA
+	NVMe Attachment = "nvme"
+)
+
 // Serial says where the machine's serial console leads.
 type Serial string
 
@@ -49,6 +59,7 @@ type Machine struct {
 
 	Disk   string // path of the disk image; empty: no disk
 	Format string // qcow2; or raw
+	By     Attachment
 
 	Kernel string // bzImage, or vmlinux on a microvm; Kernel and MicroVM only
 	Initrd string
@@ -83,6 +94,10 @@ func (m Machine) Check() error {
 	switch {
 	case m.Kind != BIOS && m.Kind != UEFI && !direct:
 		return fmt.Errorf("machine kind %q: want %s, %s, %s or %s", m.Kind, BIOS, UEFI, Kernel, MicroVM)
+	case m.By != "" && m.By != USB && m.By != AHCI && m.By != NVMe:
+		return fmt.Errorf("a disk by %q: want nothing for virtio, or %s, %s or %s", m.By, USB, AHCI, NVMe)
+	case m.By != "" && m.Kind == MicroVM:
+		return fmt.Errorf("machine kind %s has virtio disks only, none by %s", m.Kind, m.By)
 	case direct && m.Kernel == "":
 		return fmt.Errorf("machine kind %s needs a kernel", m.Kind)
 	case !direct && (m.Kernel != "" || m.Initrd != "" || m.Append != ""):
@@ -182,10 +197,18 @@ func (m Machine) diskArgs() []string {
 	if format == "" {
 		format = "qcow2"
 	}
-	return []string{
-		"-drive", "if=none,id=disk0,format=" + format + ",file=" + escape(m.Disk),
-		"-device", m.device("virtio-blk") + ",drive=disk0",
+	args := []string{"-drive", "if=none,id=disk0,format=" + format + ",file=" + escape(m.Disk)}
+	switch m.By {
+	case USB:
+		args = append(args, "-device", "qemu-xhci", "-device", "usb-storage,drive=disk0,removable=on")
+	case AHCI: // a q35 has the controller
+		args = append(args, "-device", "ide-hd,drive=disk0")
+	case NVMe:
+		args = append(args, "-device", "nvme,drive=disk0,serial=runa")
+	default:
+		args = append(args, "-device", m.device("virtio-blk")+",drive=disk0")
 	}
+	return args
 }
 
 func (m Machine) networkArgs() []string {
