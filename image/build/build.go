@@ -6,6 +6,7 @@
 package build
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -18,6 +19,7 @@ import (
 	"runa/image/disk"
 	"runa/image/fetch"
 	"runa/image/flash"
+	"runa/image/initramfs"
 	"runa/image/inventory"
 	"runa/image/kernel"
 	"runa/image/llama"
@@ -156,9 +158,13 @@ func (b Builder) kernel(ctx context.Context, a Artefacts, inv *inventory.Invento
 	if err != nil {
 		return err
 	}
+	archive, err := b.preinit()
+	if err != nil {
+		return err
+	}
 	k, err := kernel.Builder{
 		Source: filepath.Join(dir, "usr/src", source+".tar.xz"), Config: filepath.Join(b.Root, "kernel-config"),
-		Cache: b.Cache, Progress: b.Progress,
+		Archive: archive, Cache: b.Cache, Progress: b.Progress,
 	}.Build(ctx, Machine)
 	if err != nil {
 		return err
@@ -170,6 +176,19 @@ func (b Builder) kernel(ctx context.Context, a Artefacts, inv *inventory.Invento
 		Name: "linux", Kind: "kernel", Version: k.Version, License: pin.License,
 		Origin: pin.Origin(), Path: "esp:/boot/bzImage",
 	})
+}
+
+// preinit is the archive inside of the kernel: the program that finds the system.
+func (b Builder) preinit() ([]byte, error) {
+	tree := initramfs.New()
+	if err := tree.File("init", filepath.Join(b.Programs, "preinit"), 0o755); err != nil {
+		return nil, hint.New(err, "make programs")
+	}
+	var archive bytes.Buffer
+	if err := tree.Archive(&archive); err != nil {
+		return nil, fmt.Errorf("write the archive inside of the kernel: %w", err)
+	}
+	return archive.Bytes(), nil
 }
 
 func (b Builder) initramfs(ctx context.Context, a Artefacts, inv *inventory.Inventory) error {

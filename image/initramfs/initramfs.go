@@ -102,7 +102,7 @@ func (t *Tree) Write(w io.Writer, level int) error {
 	if err != nil {
 		return fmt.Errorf("compress the root file system: %w", err)
 	}
-	if err := t.archive(z); err != nil {
+	if err := t.Archive(z); err != nil {
 		return errors.Join(fmt.Errorf("write the root file system: %w", err), z.Close())
 	}
 	if err := z.Close(); err != nil {
@@ -111,7 +111,8 @@ func (t *Tree) Write(w io.Writer, level int) error {
 	return nil
 }
 
-func (t *Tree) archive(w io.Writer) error {
+// Archive writes the archive as it is, not compressed.
+func (t *Tree) Archive(w io.Writer) error {
 	t.addParents()
 	names := make([]string, 0, len(t.records))
 	for name := range t.records {

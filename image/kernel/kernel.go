@@ -22,7 +22,10 @@ import (
 
 // recipe is part of every product's key: raise it when a change in this package
 // changes the bytes of a kernel.
-const recipe = "kernel recipe 2"
+const recipe = "kernel recipe 3"
+
+// archiveName is what CONFIG_INITRAMFS_SOURCE calls the archive inside of the kernel.
+const archiveName = "preinit.cpio"
 
 // Names of the files in a kernel's folder in the cache.
 const (
@@ -47,6 +50,7 @@ type Kernel struct {
 type Builder struct {
 	Source   string // linux-source-*.tar.xz, or a folder holding it (an unpacked .deb's root will do)
 	Config   string // the folder kernel-config
+	Archive  []byte // cpio: the files that the kernel carries and starts with; nil: none
 	Cache    cache.Cache
 	Progress *progress.Printer // nil prints nothing
 	Jobs     int               // compilers at once; 0: one per processor
@@ -91,7 +95,7 @@ func (b Builder) key(ctx context.Context, config Config, tarball string) (string
 	if err != nil {
 		return "", err
 	}
-	return cache.Key(recipe, string(config.Text()), source, tools), nil
+	return cache.Key(recipe, string(config.Text()), source, tools, string(b.Archive)), nil
 }
 
 // make fills dir, a fresh folder of the cache. The source is unpacked inside it,
@@ -109,6 +113,11 @@ func (b Builder) make(ctx context.Context, config Config, tarball, dir string) e
 	tree := tree{dir: source, log: log, jobs: b.Jobs}
 	if tree.jobs < 1 {
 		tree.jobs = runtime.NumCPU()
+	}
+	if b.Archive != nil {
+		if err := os.WriteFile(filepath.Join(source, archiveName), b.Archive, 0o644); err != nil {
+			return fmt.Errorf("write the archive inside of the kernel: %w", err)
+		}
 	}
 	if err := tree.configure(ctx, config); err != nil {
 		return err

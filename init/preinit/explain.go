@@ -1,0 +1,72 @@
+package preinit
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"runa/init/boot"
+	"runa/init/console"
+	"runa/init/systemdisk"
+)
+
+const waiting = `
+Runa: no disk has its system yet (a partition named ` + systemdisk.PartitionName + `).
+Attach the disk or the stick that Runa was written to; it then goes on by itself.
+`
+
+// explain says what is wrong and what a person can do.
+func explain(err error) string {
+	said := "Runa did not start: " + err.Error() + ".\n"
+	switch {
+	case errors.Is(err, errNoSystem):
+		said += `The boot loader must give the kernel the argument ` + systemdisk.Option + ` that belongs to the
+image: it stands in the image's inventory.json and in the boot loader's own files.
+`
+	case errors.Is(err, systemdisk.ErrOther), errors.Is(err, unix.EIO), errors.Is(err, unix.EUCLEAN), errors.Is(err, unix.EINVAL):
+		said += `The system on this disk was changed or is damaged. Nothing of it was used, and
+what you keep in Runa (the partition runa-data) was not touched.
+Save a copy of that partition if you need it, then write the image to a disk
+again: runa-image flash. If that happens twice, the disk is worn out.
+`
+	default:
+		said += "Try once more; if it stays so, write the image to the disk again: runa-image flash.\n"
+	}
+	return "\n" + said + "Press Enter to switch the machine off.\n"
+}
+
+// consoles writes to each terminal that the command line names.
+func consoles(line boot.CommandLine) io.Writer {
+	var named []console.Terminal
+	for _, t := range line.Consoles() {
+		named = append(named, console.Terminal{Path: "/dev/" + t.Name, Baud: t.Baud})
+	}
+	return newLines{console.All(console.Usable(named, console.Terminal{Path: "/dev/console"}))}
+}
+
+// newLines ends lines as terminals that nobody has set up need them.
+type newLines struct{ to io.Writer }
+
+func (w newLines) Write(p []byte) (int, error) {
+	_, err := io.WriteString(w.to, strings.ReplaceAll(string(p), "\n", "\r\n"))
+	return len(p), err
+}
+
+// switchOff waits for a person's Enter at the console and ends the machine. A
+// machine at which nobody is stays as it is, with the message to be read.
+func switchOff() {
+	key := make([]byte, 1)
+	for key[0] != '\n' {
+		if n, err := os.Stdin.Read(key); n == 0 || err != nil {
+			select {}
+		}
+	}
+	if err := unix.Reboot(unix.LINUX_REBOOT_CMD_POWER_OFF); err != nil {
+		fmt.Fprintln(os.Stderr, "Switch the machine off by its button:", err)
+	}
+	select {}
+}
