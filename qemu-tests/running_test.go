@@ -101,7 +101,7 @@ func say(guest *Appliance, line string) {
 // it, and not of the notes that stand before an answer.
 func awaitWord(console *Console, limit time.Duration) {
 	console.t.Helper()
-	notes := strings.Fields("reading your message waiting for the model to be ready")
+	notes := strings.Fields("reading your message waiting for the model to be ready you are the next before")
 	for {
 		match := console.Expect(`([A-Za-z]+)[ ,.!?]`, limit)
 		if !slices.Contains(notes, match[1]) {
