@@ -57,6 +57,7 @@ requirements() {
 		grub-common grub-mkimage its libraries, for the pinned grub-mkimage
 		dosfstools mkfs.fat makes, and in tests checks, the boot partition
 		mtools mcopy fills the boot partition
+		erofs-utils mkfs.erofs makes the system's partition
 		e2fsprogs mke2fs makes, and in tests checks, the data partition
 	END
 	case $1 in run | test | bench)

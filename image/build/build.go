@@ -28,6 +28,7 @@ import (
 	"runa/image/rootfs"
 	"runa/image/sbom"
 	"runa/image/userland"
+	"runa/init/systemdisk"
 	"runa/services/hint"
 )
 
@@ -37,9 +38,10 @@ const NoModel = "none"
 // Machine is what the image is for, see kernel-config/targets.yaml.
 const Machine = "amd64"
 
-// CommandLine is what the kernel is started with. gilgul offers a login on each
-// console named that exists; the last of them gets the kernel's own messages.
-const CommandLine = "console=tty0 console=hvc0 console=ttyS0,115200 quiet loglevel=3"
+// options are what the kernel is started with, beside the system's name. gilgul
+// offers a login on each console named that exists; the last of them gets the
+// kernel's own messages.
+const options = "console=tty0 console=hvc0 console=ttyS0,115200 quiet loglevel=3"
 
 // zstdLevel of the root file system: more takes ten times as long for a few percent.
 const zstdLevel = 9
@@ -69,8 +71,9 @@ type Artefacts struct {
 	Raw       string // the same disk byte by byte, for sticks and Xen
 	Kernel    string // bzImage
 	Vmlinux   string // the same kernel uncompressed, which a microvm starts faster
-	Initramfs string // the whole root file system
-	UKI       string // kernel and initramfs in one, for UEFI
+	Initramfs string // the whole root file system, for a machine that shall have it in memory
+	System    string // the whole root file system as its partition
+	UKI       string // kernel and command line in one, for UEFI
 	Inventory string // what is in the image
 	SBOM      string // the same as a CycloneDX document, with all that the parts were made of
 	Domain    string // for libvirt: a machine with the image as its disk
@@ -84,7 +87,7 @@ func In(out string) Artefacts {
 	return Artefacts{
 		Domain: in("runa.xml"), XenPV: in("runa-pv.cfg"), XenPVGRUB: in("runa-pvgrub.cfg"), XenPVH: in("runa-pvh.cfg"),
 		Image: in("runa.qcow2"), Raw: in("runa.raw"), Kernel: in("bzImage"), Vmlinux: in("vmlinux"),
-		Initramfs: in("initramfs.cpio.zst"), UKI: in("runa.efi"), Inventory: in("inventory.json"), SBOM: in("sbom.cdx.json"),
+		Initramfs: in("initramfs.cpio.zst"), System: in("system.erofs"), UKI: in("runa.efi"), Inventory: in("inventory.json"), SBOM: in("sbom.cdx.json"),
 	}
 }
 
@@ -98,17 +101,17 @@ func (b Builder) Build(ctx context.Context) (Artefacts, error) {
 		return a, fmt.Errorf("make the output folder: %w", err)
 	}
 	b.materials = &sbom.Spec{}
-	inv := &inventory.Inventory{Version: b.Version, Target: Machine, CommandLine: CommandLine}
+	inv := &inventory.Inventory{Version: b.Version, Target: Machine}
 	data, err := b.models(ctx, inv)
 	if err != nil {
 		return a, err
 	}
-	for _, step := range []func(context.Context, Artefacts, *inventory.Inventory) error{b.kernel, b.initramfs, b.uki, b.papers} {
+	for _, step := range []func(context.Context, Artefacts, *inventory.Inventory) error{b.kernel, b.system, b.uki, b.papers} {
 		if err := step(ctx, a, inv); err != nil {
 			return a, err
 		}
 	}
-	return a, b.targets(ctx, a, data)
+	return a, b.targets(ctx, a, inv.CommandLine, data)
 }
 
 // models makes the model that chats and the one that embeds, and returns them as
@@ -172,6 +175,12 @@ func (b Builder) kernel(ctx context.Context, a Artefacts, inv *inventory.Invento
 	if err := errors.Join(copyFile(a.Kernel, k.BzImage), copyFile(a.Vmlinux, k.Vmlinux)); err != nil {
 		return err
 	}
+	err = enter(inv, filepath.Join(b.Programs, "preinit"), inventory.Part{
+		Name: "preinit", Kind: "program", Version: b.Version, License: "Apache-2.0", Origin: "this repository, cmd/preinit", Path: "kernel:/init",
+	})
+	if err != nil {
+		return err
+	}
 	return enter(inv, a.Kernel, inventory.Part{
 		Name: "linux", Kind: "kernel", Version: k.Version, License: pin.License,
 		Origin: pin.Origin(), Path: "esp:/boot/bzImage",
@@ -191,40 +200,62 @@ func (b Builder) preinit() ([]byte, error) {
 	return archive.Bytes(), nil
 }
 
-func (b Builder) initramfs(ctx context.Context, a Artefacts, inv *inventory.Inventory) error {
+// tree lays out the root file system.
+func (b Builder) tree(ctx context.Context, inv *inventory.Inventory) (*initramfs.Tree, error) {
 	bb, err := userland.Builder{Root: b.Root, List: userland.Appliance, Cache: b.Cache, Progress: b.Progress}.Build(ctx)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	libraries, err := llama.Fetch(ctx, b.Fetcher())
 	if err != nil {
-		return err
+		return nil, err
 	}
 	tree, parts, err := rootfs.Build(ctx, rootfs.Spec{
 		Version: b.Version, Programs: b.Programs, Overlays: []string{filepath.Join(b.Root, "overlays/base")},
 		Userland: bb, Llama: libraries, Fetcher: b.Fetcher(),
 	})
 	if err != nil {
-		return err
+		return nil, err
 	}
 	inv.Parts = append(inv.Parts, parts...)
 	if err := b.bill(bb, libraries); err != nil {
-		return err
+		return nil, err
 	}
-	if err := b.billInside(ctx, tree, inv); err != nil {
-		return err
-	}
-	err = writeFile(a.Initramfs, func(w io.Writer) error { return tree.Write(w, zstdLevel) })
+	return tree, b.billInside(ctx, tree, inv)
+}
+
+// system writes the root file system, as a partition and as an archive, and names
+// the partition on the command line.
+func (b Builder) system(ctx context.Context, a Artefacts, inv *inventory.Inventory) error {
+	tree, err := b.tree(ctx, inv)
 	if err != nil {
 		return err
 	}
-	return enter(inv, a.Initramfs, inventory.Part{
-		Name: "initramfs", Kind: "boot", Version: b.Version, License: "see the system's parts",
-		Origin: "the system's parts", Path: "esp:/boot/initramfs.cpio.zst",
+	if err := writeFile(a.Initramfs, func(w io.Writer) error { return tree.Write(w, zstdLevel) }); err != nil {
+		return err
+	}
+	task := b.Progress.Task("system")
+	folder, err := os.MkdirTemp(b.Out, "system-*")
+	if err != nil {
+		return fmt.Errorf("lay out the system: %w", err)
+	}
+	defer os.RemoveAll(folder)
+	if err := tree.Unpack(folder); err != nil {
+		return err
+	}
+	system, err := disk.WriteSystem(ctx, folder, a.System, disk.Epoch, disk.Tools{})
+	if err != nil {
+		return err
+	}
+	task.Done()
+	inv.CommandLine = options + " " + systemdisk.Option + "=" + system.String()
+	return enter(inv, a.System, inventory.Part{
+		Name: "system", Kind: "boot", Version: b.Version, License: "see the system's parts",
+		Origin: "the system's parts", Path: "disk:partition " + disk.SystemName,
 	})
 }
 
-// uki joins kernel and initramfs with systemd's stub, for UEFI.
+// uki joins kernel and command line with systemd's stub, for UEFI.
 func (b Builder) uki(ctx context.Context, a Artefacts, inv *inventory.Inventory) error {
 	dir, pin, err := b.Fetcher().Unpack(ctx, "systemd-boot-efi")
 	if err != nil {
@@ -238,13 +269,8 @@ func (b Builder) uki(ctx context.Context, a Artefacts, inv *inventory.Inventory)
 	if err != nil {
 		return fmt.Errorf("read the kernel: %w", err)
 	}
-	initrd, err := os.ReadFile(a.Initramfs)
-	if err != nil {
-		return fmt.Errorf("read the root file system: %w", err)
-	}
 	image, err := disk.UKI(stub, disk.UKISections{
-		OSRelease:   rootfs.OSRelease(b.Version),
-		CommandLine: CommandLine, Linux: linux, Initrd: initrd,
+		OSRelease: rootfs.OSRelease(b.Version), CommandLine: inv.CommandLine, Linux: linux,
 	})
 	if err != nil {
 		return err
@@ -254,7 +280,7 @@ func (b Builder) uki(ctx context.Context, a Artefacts, inv *inventory.Inventory)
 	}
 	return enter(inv, a.UKI, inventory.Part{
 		Name: "uki", Kind: "boot", Version: b.Version, License: pin.License + " (stub)",
-		Origin: "kernel, initramfs and " + pin.Origin(), Path: "esp:/EFI/BOOT/BOOTX64.EFI",
+		Origin: "kernel and " + pin.Origin(), Path: "esp:/EFI/BOOT/BOOTX64.EFI",
 	})
 }
 
@@ -279,7 +305,7 @@ func (b Builder) papers(ctx context.Context, a Artefacts, inv *inventory.Invento
 }
 
 // disk assembles the disk and seals it, so that a stick can be read back against it.
-func (b Builder) disk(ctx context.Context, a Artefacts, data []disk.DataFile, raw *os.File) error {
+func (b Builder) disk(ctx context.Context, a Artefacts, commandLine string, data []disk.DataFile, raw *os.File) error {
 	grub, _, err := b.Fetcher().Unpack(ctx, "grub-pc-bin")
 	if err != nil {
 		return err
@@ -289,7 +315,7 @@ func (b Builder) disk(ctx context.Context, a Artefacts, data []disk.DataFile, ra
 		return err
 	}
 	_, err = disk.Build(ctx, disk.Spec{
-		Size: b.Size, Kernel: a.Kernel, Initramfs: a.Initramfs, UKI: a.UKI, CommandLine: CommandLine,
+		Size: b.Size, Kernel: a.Kernel, System: a.System, UKI: a.UKI, CommandLine: commandLine,
 		Inventory: a.Inventory, Data: data, Folders: dataFolders, GRUB: filepath.Join(grub, "usr/lib/grub/i386-pc"),
 		Tools: disk.Tools{GRUBMkimage: filepath.Join(grubTools, "usr/bin/grub-mkimage")},
 	}, raw)

@@ -13,7 +13,7 @@ import (
 // libvirt and the configurations of Xen. They name the files where they will be on
 // that host and not where they were built, so that every build gives the same bytes.
 // Only those are written that are wanted.
-func (b Builder) handouts(a Artefacts, wanted []string) error {
+func (b Builder) handouts(a Artefacts, commandLine string, wanted []string) error {
 	onHost := func(usual, path string) string {
 		if b.HostFolder != "" {
 			usual = b.HostFolder
@@ -21,8 +21,7 @@ func (b Builder) handouts(a Artefacts, wanted []string) error {
 		return filepath.Join(usual, filepath.Base(path))
 	}
 	guest := xen.Guest{
-		Disk: onHost(xen.Folder, a.Raw), Kernel: onHost(xen.Folder, a.Kernel),
-		Initramfs: onHost(xen.Folder, a.Initramfs), CommandLine: CommandLine,
+		Disk: onHost(xen.Folder, a.Raw), Kernel: onHost(xen.Folder, a.Kernel), CommandLine: commandLine,
 	}
 	xl := func(boot xen.Boot) func(io.Writer) error {
 		return func(w io.Writer) error { return guest.Write(w, boot) }

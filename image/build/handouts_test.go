@@ -14,7 +14,7 @@ import (
 func handouts(t *testing.T, hostFolder string) []byte {
 	t.Helper()
 	a := In(t.TempDir())
-	if err := (Builder{HostFolder: hostFolder}).handouts(a, a.Files(AllTargets...)); err != nil {
+	if err := (Builder{HostFolder: hostFolder}).handouts(a, "quiet gilgul.system=1:00", a.Files(AllTargets...)); err != nil {
 		t.Fatal(err)
 	}
 	var all []byte
@@ -41,10 +41,10 @@ func TestHandoutsNameTheFilesWhereTheyWillBeOnTheHost(t *testing.T) {
 	tests := map[string][]string{
 		"": {
 			`"/var/lib/libvirt/images/runa.qcow2"`, `target=/var/lib/xen/images/runa.raw"`,
-			`"/var/lib/xen/images/bzImage"`, `"/var/lib/xen/images/initramfs.cpio.zst"`,
+			`"/var/lib/xen/images/bzImage"`,
 		},
 		"/srv/runa": {
-			`"/srv/runa/runa.qcow2"`, `target=/srv/runa/runa.raw"`, `"/srv/runa/bzImage"`, `"/srv/runa/initramfs.cpio.zst"`,
+			`"/srv/runa/runa.qcow2"`, `target=/srv/runa/runa.raw"`, `"/srv/runa/bzImage"`,
 		},
 	}
 	for folder, want := range tests {
@@ -59,7 +59,7 @@ func TestHandoutsNameTheFilesWhereTheyWillBeOnTheHost(t *testing.T) {
 
 func TestARelativeFolderOfTheHostIsRefused(t *testing.T) {
 	a := In(t.TempDir())
-	err := Builder{HostFolder: "images"}.handouts(a, a.Files(AllTargets...))
+	err := Builder{HostFolder: "images"}.handouts(a, "quiet gilgul.system=1:00", a.Files(AllTargets...))
 	if err == nil || !strings.Contains(err.Error(), `"images/runa.qcow2" is not absolute`) || hint.Of(err) == "" {
 		t.Errorf("%v, hint %q", err, hint.Of(err))
 	}

@@ -20,8 +20,8 @@ const (
 	QCOW2  Target = "qcow2"  // for QEMU and virt-manager, with a libvirt domain
 	Raw    Target = "raw"    // for whatever reads a disk byte by byte
 	USB    Target = "usb"    // for runa-image flash: the same file
-	Xen    Target = "xen"    // disk, kernel, initramfs and xl's configurations
-	Kernel Target = "kernel" // kernel, initramfs and the UEFI program of both, without a disk
+	Xen    Target = "xen"    // disk, kernel and xl's configurations
+	Kernel Target = "kernel" // kernel, its UEFI program, and the system as an archive and as a partition, without a disk
 )
 
 // AllTargets are all of them.
@@ -50,8 +50,8 @@ func ParseTargets(names string) ([]Target, error) {
 func (a Artefacts) Files(targets ...Target) []string {
 	of := map[Target][]string{
 		QCOW2: {a.Image, a.Domain}, Raw: {a.Raw}, USB: {a.Raw},
-		Xen:    {a.Raw, a.Kernel, a.Initramfs, a.XenPV, a.XenPVGRUB, a.XenPVH},
-		Kernel: {a.Kernel, a.Vmlinux, a.Initramfs, a.UKI},
+		Xen:    {a.Raw, a.Kernel, a.XenPV, a.XenPVGRUB, a.XenPVH},
+		Kernel: {a.Kernel, a.Vmlinux, a.Initramfs, a.System, a.UKI},
 	}
 	var paths []string
 	for _, t := range targets {
@@ -63,7 +63,7 @@ func (a Artefacts) Files(targets ...Target) []string {
 }
 
 // targets makes the disk, if a target has one, and of it what each target needs.
-func (b Builder) targets(ctx context.Context, a Artefacts, data []disk.DataFile) error {
+func (b Builder) targets(ctx context.Context, a Artefacts, commandLine string, data []disk.DataFile) error {
 	wanted := a.Files(b.Targets...)
 	image, raw := slices.Contains(wanted, a.Image), slices.Contains(wanted, a.Raw)
 	if !image && !raw {
@@ -76,7 +76,7 @@ func (b Builder) targets(ctx context.Context, a Artefacts, data []disk.DataFile)
 	}
 	defer os.Remove(f.Name())
 	defer f.Close()
-	if err := b.disk(ctx, a, data, f); err != nil {
+	if err := b.disk(ctx, a, commandLine, data, f); err != nil {
 		return err
 	}
 	task.Done()
@@ -92,5 +92,5 @@ func (b Builder) targets(ctx context.Context, a Artefacts, data []disk.DataFile)
 			return fmt.Errorf("make %s: %w", a.Raw, err)
 		}
 	}
-	return b.handouts(a, wanted)
+	return b.handouts(a, commandLine, wanted)
 }

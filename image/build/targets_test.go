@@ -27,8 +27,8 @@ func TestATargetHasItsFilesAndThePapers(t *testing.T) {
 		QCOW2:  {"inventory.json", "runa.qcow2", "runa.xml", "sbom.cdx.json"},
 		Raw:    {"inventory.json", "runa.raw", "sbom.cdx.json"},
 		USB:    {"inventory.json", "runa.raw", "sbom.cdx.json"},
-		Xen:    {"bzImage", "initramfs.cpio.zst", "inventory.json", "runa-pv.cfg", "runa-pvgrub.cfg", "runa-pvh.cfg", "runa.raw", "sbom.cdx.json"},
-		Kernel: {"bzImage", "initramfs.cpio.zst", "inventory.json", "runa.efi", "sbom.cdx.json", "vmlinux"},
+		Xen:    {"bzImage", "inventory.json", "runa-pv.cfg", "runa-pvgrub.cfg", "runa-pvh.cfg", "runa.raw", "sbom.cdx.json"},
+		Kernel: {"bzImage", "initramfs.cpio.zst", "inventory.json", "runa.efi", "sbom.cdx.json", "system.erofs", "vmlinux"},
 	}
 	for target, want := range tests {
 		var got []string

@@ -12,7 +12,6 @@ import (
 const (
 	UKIPath       = "/EFI/BOOT/BOOTX64.EFI"
 	KernelPath    = "/boot/bzImage"
-	InitramfsPath = "/boot/initramfs.cpio.zst"
 	GRUBPath      = "/boot/grub/grub.cfg"
 	InventoryPath = "/boot/inventory.json" // only if Spec.Inventory is given
 )
@@ -21,7 +20,7 @@ type bootFile struct{ source, path string }
 
 // bootFiles are the files of the boot partition that Spec names.
 func (s Spec) bootFiles() []bootFile {
-	files := []bootFile{{s.Kernel, KernelPath}, {s.Initramfs, InitramfsPath}, {s.UKI, UKIPath}}
+	files := []bootFile{{s.Kernel, KernelPath}, {s.UKI, UKIPath}}
 	if s.Inventory != "" {
 		files = append(files, bootFile{s.Inventory, InventoryPath})
 	}
@@ -33,16 +32,25 @@ func (s Spec) bootFiles() []bootFile {
 func bootSize(spec Spec) (int64, error) {
 	var total int64
 	for _, file := range spec.bootFiles() {
-		info, err := os.Stat(file.source)
+		size, err := fileSize(file.source)
 		if err != nil {
 			return 0, fmt.Errorf("boot file: %w", err)
 		}
-		if !info.Mode().IsRegular() {
-			return 0, fmt.Errorf("boot file %s: not a regular file", file.source)
-		}
-		total += info.Size()
+		total += size
 	}
 	return max(minimumBootSize, roundUp(total+total/32+4*mebibyte)), nil
+}
+
+// fileSize is the size in bytes of a regular file.
+func fileSize(path string) (int64, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return 0, err
+	}
+	if !info.Mode().IsRegular() {
+		return 0, fmt.Errorf("%s: not a regular file", path)
+	}
+	return info.Size(), nil
 }
 
 func roundUp(bytes int64) int64 { return (bytes + mebibyte - 1) / mebibyte * mebibyte }

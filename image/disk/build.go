@@ -3,6 +3,7 @@ package disk
 import (
 	"context"
 	"fmt"
+	"io"
 	"os"
 	"strings"
 	"time"
@@ -19,7 +20,7 @@ type Spec struct {
 	Label       string       // names the image: GUIDs are derived from it; "": "runa"
 	Time        time.Time    // of every file and file system, from 1980 on; zero: Epoch
 	Kernel      string       // bzImage, for GRUB
-	Initramfs   string       // for GRUB; the kernel must know its compression
+	System      string       // the system's partition, as WriteSystem makes it
 	UKI         string       // the unified kernel image (see UKI), for UEFI
 	CommandLine string       // of the kernel when GRUB starts it
 	Inventory   string       // what the image is made of, for people and runa-image inspect; "": none
@@ -65,16 +66,21 @@ func build(ctx context.Context, spec Spec, out *os.File) (Layout, error) {
 	if err != nil {
 		return Layout{}, err
 	}
+	system, err := fileSize(spec.System)
+	if err != nil {
+		return Layout{}, fmt.Errorf("system: %w", err)
+	}
+	system = roundUp(system)
 	need, err := dataSize(spec)
 	if err != nil {
 		return Layout{}, err
 	}
-	overhead := 2*int64(mebibyte) + biosSize + boot
+	overhead := 2*int64(mebibyte) + biosSize + boot + system
 	if spec.Size == 0 {
 		spec.Size = max(DefaultSize, overhead+need+minimumFree)
 	}
-	layout, err := plan(spec.Label, spec.Size, boot)
-	if err == nil && layout.Parts[2].Size < need {
+	layout, err := plan(spec.Label, spec.Size, boot, system)
+	if err == nil && layout.must(DataName).Size < need {
 		err = fmt.Errorf("image of %d MiB: its data partition is too small for the files given", spec.Size/mebibyte)
 	}
 	if err != nil {
@@ -94,13 +100,27 @@ func build(ctx context.Context, spec Spec, out *os.File) (Layout, error) {
 	if err := writeGRUB(ctx, tools, spec.GRUB, layout, out); err != nil {
 		return Layout{}, fmt.Errorf("install GRUB: %w", err)
 	}
-	if err := writeBoot(ctx, tools, spec, layout.Parts[1], out.Name()); err != nil {
+	if err := writeBoot(ctx, tools, spec, layout.must(BootName), out.Name()); err != nil {
 		return Layout{}, fmt.Errorf("make the boot partition: %w", err)
 	}
-	if err := writeData(ctx, tools, spec, layout.Parts[2], out.Name()); err != nil {
+	if err := copyInto(out, layout.must(SystemName), spec.System); err != nil {
+		return Layout{}, fmt.Errorf("fill the system's partition: %w", err)
+	}
+	if err := writeData(ctx, tools, spec, layout.must(DataName), out.Name()); err != nil {
 		return Layout{}, fmt.Errorf("make the data partition: %w", err)
 	}
 	return layout, nil
+}
+
+// copyInto writes a file to the beginning of a partition.
+func copyInto(out io.WriterAt, part Part, path string) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	_, err = io.Copy(io.NewOffsetWriter(out, part.Start), f)
+	return err
 }
 
 // writeTable empties out, gives it its size as one hole, and writes both copies
@@ -133,7 +153,7 @@ func (s Spec) withDefaults() (Spec, error) {
 		return s, fmt.Errorf("time %s: FAT can hold the years 1980 to 2107", s.Time.Format(time.RFC3339))
 	}
 	for _, path := range []struct{ field, value string }{
-		{"Kernel", s.Kernel}, {"Initramfs", s.Initramfs}, {"UKI", s.UKI}, {"GRUB", s.GRUB},
+		{"Kernel", s.Kernel}, {"System", s.System}, {"UKI", s.UKI}, {"GRUB", s.GRUB},
 	} {
 		if path.value == "" {
 			return s, fmt.Errorf("spec field %s is empty: it must name a file or folder", path.field)

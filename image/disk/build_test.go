@@ -73,7 +73,7 @@ func testSpec(t *testing.T) Spec {
 	}
 	return Spec{
 		Size: testSize, Label: "test", GRUB: grubFolder, CommandLine: "console=ttyS0 console=hvc0 gilgul.console=root",
-		Kernel: write("my kernel", testKernel()), Initramfs: write("initramfs", bytes.Repeat([]byte("cpio"), 5000)),
+		Kernel: write("my kernel", testKernel()), System: write("system", bytes.Repeat([]byte("erofs"), 500_000)),
 		UKI: write("uki", bytes.Repeat([]byte("uki"), 70000)),
 		Data: []DataFile{
 			{Path: "/models/story.gguf", Source: write("a model's file", testModel()), UID: 102, GID: 100, Mode: 0o640},
@@ -114,7 +114,7 @@ func TestSameInputsGiveTheSameBytes(t *testing.T) {
 	// modes and holes; and an output that held something else before.
 	again := testSpec(t)
 	old := time.Date(2001, 2, 3, 4, 5, 6, 7, time.UTC)
-	for _, path := range []string{again.Kernel, again.Initramfs, again.UKI, again.Data[0].Source} {
+	for _, path := range []string{again.Kernel, again.System, again.UKI, again.Data[0].Source} {
 		if err := errors.Join(os.Chtimes(path, old, old), os.Chmod(path, 0o755)); err != nil {
 			t.Fatal(err)
 		}
@@ -195,11 +195,11 @@ func TestFileSystemsAreCleanAndHoldTheFiles(t *testing.T) {
 	spec := testSpec(t)
 	image, layout := buildImage(t, spec)
 
-	boot := extract(t, image, layout.Parts[1])
-	if out := output(t, "fsck.fat", "dosfstools", "-n", boot); !strings.Contains(out, "9 files") || strings.Count(out, "\n") != 2 {
+	boot := extract(t, image, layout.must(BootName))
+	if out := output(t, "fsck.fat", "dosfstools", "-n", boot); !strings.Contains(out, "8 files") || strings.Count(out, "\n") != 2 {
 		t.Errorf("fsck.fat: %s", out)
 	}
-	for path, source := range map[string]string{UKIPath: spec.UKI, KernelPath: spec.Kernel, InitramfsPath: spec.Initramfs} {
+	for path, source := range map[string]string{UKIPath: spec.UKI, KernelPath: spec.Kernel} {
 		want, err := os.ReadFile(source)
 		if err != nil {
 			t.Fatal(err)
@@ -212,7 +212,15 @@ func TestFileSystemsAreCleanAndHoldTheFiles(t *testing.T) {
 		t.Errorf("grub.cfg:\n%s", got)
 	}
 
-	data := extract(t, image, layout.Parts[2])
+	system, err := os.ReadFile(extract(t, image, layout.must(SystemName)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want, err := os.ReadFile(spec.System); err != nil || !bytes.Equal(bytes.TrimRight(system, "\x00"), want) {
+		t.Errorf("the system's partition is another than the file (%v)", err)
+	}
+
+	data := extract(t, image, layout.must(DataName))
 	output(t, "e2fsck", "e2fsprogs", "-fn", data)
 	debugfs := func(command string) string { return output(t, "debugfs", "e2fsprogs", "-R", command, data) }
 	back := filepath.Join(t.TempDir(), "back")
@@ -240,7 +248,7 @@ func TestTableIsReadBackFromBothCopies(t *testing.T) {
 			t.Errorf("sector %d: %+v (%v), expected %+v", sector, got, err, layout)
 		}
 	}
-	for i, want := range []string{BIOSName + TypeBIOSBoot, BootName + TypeESP, DataName + TypeData} {
+	for i, want := range []string{BIOSName + TypeBIOSBoot, BootName + TypeESP, SystemName + TypeLinux, DataName + TypeLinux} {
 		if part := layout.Parts[i]; part.Name+part.Type != want || part.Start%mebibyte != 0 || part.Size%mebibyte != 0 {
 			t.Errorf("partition %d: %+v", i+1, part)
 		}
@@ -258,7 +266,7 @@ func TestBootCodeLeadsToCore(t *testing.T) {
 		t.Fatal(err)
 	}
 	at := int64(little.Uint64(sector[bootCoreSector:])) * sectorSize
-	if at != layout.Parts[0].Start || sector[510] != 0x55 || sector[511] != 0xaa || sector[450] != 0xee {
+	if at != layout.must(BIOSName).Start || sector[510] != 0x55 || sector[511] != 0xaa || sector[450] != 0xee {
 		t.Fatalf("boot code loads byte %d, or no protective MBR: %x", at, sector[446:])
 	}
 	core := make([]byte, biosSize)
@@ -286,7 +294,7 @@ func TestSizeZeroMakesRoomForTheData(t *testing.T) {
 		t.Fatal(err)
 	}
 	spec.Data = append(spec.Data, DataFile{Path: "/models/large", Source: large})
-	if _, layout = buildImage(t, spec); layout.Parts[2].Size < 2<<30+minimumFree {
-		t.Errorf("data partition of %d bytes for 2 GiB of data", layout.Parts[2].Size)
+	if _, layout = buildImage(t, spec); layout.must(DataName).Size < 2<<30+minimumFree {
+		t.Errorf("data partition of %d bytes for 2 GiB of data", layout.must(DataName).Size)
 	}
 }

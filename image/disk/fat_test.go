@@ -19,7 +19,7 @@ func TestBootFilesAreReadFromTheImage(t *testing.T) {
 		t.Fatal(err)
 	}
 	image, layout := buildImage(t, spec)
-	part := layout.Parts[1]
+	part := layout.must(BootName)
 	files, err := OpenBoot(io.NewSectionReader(image, part.Start, part.Size), part.Size)
 	if err != nil {
 		t.Fatal(err)

@@ -42,7 +42,6 @@ set default=0
 set timeout=0
 menuentry "Runa" {
 	linux /boot/bzImage ` + commandLine + `
-	initrd /boot/initramfs.cpio.zst
 }
 `
 }
@@ -62,7 +61,7 @@ func writeGRUB(ctx context.Context, tools runner, folder string, layout Layout, 
 	if folder, err = filepath.Abs(folder); err != nil {
 		return fmt.Errorf("find GRUB's folder: %w", err)
 	}
-	prefix := fmt.Sprintf("(,gpt%d)/boot/grub", layout.Parts[1].Number)
+	prefix := fmt.Sprintf("(,gpt%d)/boot/grub", layout.must(BootName).Number)
 	args := append([]string{"-d", folder, "-O", "i386-pc", "-p", prefix, "-o", "core.img"}, modules...)
 	if _, err := tools.run(ctx, tools.GRUBMkimage, "grub-mkimage", "grub-common", args...); err != nil {
 		return err
@@ -71,11 +70,11 @@ func writeGRUB(ctx context.Context, tools runner, folder string, layout Layout, 
 	if err != nil {
 		return fmt.Errorf("read core.img: %w", err)
 	}
-	core, err = embed(boot, core, layout.Parts[0])
+	core, err = embed(boot, core, layout.must(BIOSName))
 	if err != nil {
 		return err
 	}
-	if _, err := out.WriteAt(core, layout.Parts[0].Start); err != nil {
+	if _, err := out.WriteAt(core, layout.must(BIOSName).Start); err != nil {
 		return fmt.Errorf("write core.img: %w", err)
 	}
 	if _, err := out.WriteAt(boot[:bootCodeSize], 0); err != nil {

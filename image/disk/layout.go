@@ -7,23 +7,26 @@ import (
 	"unicode/utf16"
 
 	"github.com/diskfs/go-diskfs/partition/gpt"
+
+	"runa/init/systemdisk"
 )
 
 // GUIDs of the partition types used, as listed in the UEFI specification and by
-// the Discoverable Partitions Specification. The data partition carries the
-// plain Linux type, so that blkid, udisks and a rescue system know what it is;
-// the appliance finds it by its name, DataName.
+// the Discoverable Partitions Specification. The system's and the data partition
+// carry the plain Linux type, so that blkid, udisks and a rescue system know what
+// they are; the appliance finds them by their names.
 const (
 	TypeBIOSBoot = "21686148-6449-6E6F-744E-656564454649"
 	TypeESP      = "C12A7328-F81F-11D2-BA4B-00A0C93EC93B"
-	TypeData     = "0FC63DAF-8483-4772-8E79-3D69D8477DE4"
+	TypeLinux    = "0FC63DAF-8483-4772-8E79-3D69D8477DE4"
 )
 
 // Partition names (the GPT's, at most 36 characters; Linux shows them as PARTNAME).
 const (
-	BIOSName = "runa-bios"
-	BootName = "runa-boot"
-	DataName = "runa-data"
+	BIOSName   = "runa-bios"
+	BootName   = "runa-boot"
+	SystemName = systemdisk.PartitionName
+	DataName   = "runa-data"
 )
 
 // AttributeLegacyBoot is GPT attribute bit 2: a BIOS may boot from this partition.
@@ -60,6 +63,12 @@ type Part struct {
 	Size       int64
 }
 
+// must returns the partition of that name, which plan has made.
+func (l Layout) must(name string) Part {
+	part, _ := l.Part(name)
+	return part
+}
+
 // Part returns the first partition of that name.
 func (l Layout) Part(name string) (Part, bool) {
 	for _, part := range l.Parts {
@@ -70,9 +79,10 @@ func (l Layout) Part(name string) (Part, bool) {
 	return Part{}, false
 }
 
-// plan lays the three partitions out on a disk of size bytes, each on a mebibyte;
-// the data partition takes what is left before the second copy of the table.
-func plan(label string, size, bootSize int64) (Layout, error) {
+// plan lays the partitions out on a disk of size bytes, each on a mebibyte; the
+// data partition is the last, because it grows, and takes what is left before the
+// second copy of the table.
+func plan(label string, size, bootSize, systemSize int64) (Layout, error) {
 	if size%mebibyte != 0 || size > maximumSize {
 		return Layout{}, fmt.Errorf("image of %d bytes: must be whole mebibytes, at most 2 TiB", size)
 	}
@@ -87,11 +97,12 @@ func plan(label string, size, bootSize int64) (Layout, error) {
 	}
 	add(BIOSName, TypeBIOSBoot, biosSize, 0)
 	add(BootName, TypeESP, bootSize, AttributeLegacyBoot)
+	add(SystemName, TypeLinux, systemSize, 0)
 	rest := size - mebibyte - next
 	if rest < minimumDataSize {
-		return Layout{}, fmt.Errorf("image of %d MiB: no room for a data partition beside the %d MiB boot partition", size/mebibyte, bootSize/mebibyte)
+		return Layout{}, fmt.Errorf("image of %d MiB: no room for a data partition beside the %d MiB of boot and system", size/mebibyte, (bootSize+systemSize)/mebibyte)
 	}
-	add(DataName, TypeData, rest, 0)
+	add(DataName, TypeLinux, rest, 0)
 	return layout, nil
 }
 

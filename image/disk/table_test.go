@@ -13,10 +13,10 @@ import (
 
 const tableTestSize = 96 * mebibyte
 
-// tableBytes is the start of a disk with the three partitions.
+// tableBytes is the start of a disk with the partitions.
 func tableBytes(t testing.TB) []byte {
 	t.Helper()
-	layout, err := plan("test", tableTestSize, minimumBootSize)
+	layout, err := plan("test", tableTestSize, minimumBootSize, mebibyte)
 	if err != nil {
 		t.Fatal(err)
 	}

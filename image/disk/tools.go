@@ -24,6 +24,7 @@ type Tools struct {
 	Mcopy       string // mcopy, of mtools
 	Mke2fs      string // mke2fs, of e2fsprogs
 	Debugfs     string // debugfs, of e2fsprogs
+	MkfsErofs   string // mkfs.erofs, of erofs-utils
 }
 
 // runner runs the tools so that nothing of this machine or moment gets into what

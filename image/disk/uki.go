@@ -12,12 +12,12 @@ import (
 )
 
 // UKISections are what a unified kernel image carries, by the names the UAPI
-// group's specification of it gives: .osrel, .cmdline, .uname, .initrd, .linux.
+// group's specification of it gives: .osrel, .cmdline, .uname, .linux. There is no
+// .initrd: the kernel carries what it starts with.
 type UKISections struct {
 	OSRelease   string // os-release(5), lines of NAME=value
 	CommandLine string // of the kernel, one line without its end
 	Uname       string // the kernel's release, as uname -r prints it; "": no such section
-	Initrd      []byte
 	Linux       []byte // a bzImage built with CONFIG_EFI_STUB
 }
 
@@ -61,14 +61,11 @@ func (s UKISections) list() ([]content, error) {
 	if len(s.Linux) < 0x206 || string(s.Linux[:2]) != "MZ" || string(s.Linux[0x202:0x206]) != "HdrS" {
 		return nil, hint.New(fmt.Errorf("kernel of %d bytes: not a bzImage with an EFI stub", len(s.Linux)), "build it with CONFIG_EFI_STUB=y")
 	}
-	if len(s.Initrd) == 0 {
-		return nil, fmt.Errorf("initramfs: empty")
-	}
 	list := []content{{".osrel", []byte(s.OSRelease)}, {".cmdline", []byte(s.CommandLine)}}
 	if s.Uname != "" {
 		list = append(list, content{".uname", []byte(s.Uname)})
 	}
-	list = append(list, content{".initrd", s.Initrd}, content{".linux", s.Linux})
+	list = append(list, content{".linux", s.Linux})
 	return slices.DeleteFunc(list, func(c content) bool { return len(c.data) == 0 }), nil
 }
 

@@ -24,7 +24,7 @@ func readStub(t testing.TB) []byte {
 func testSections() UKISections {
 	return UKISections{
 		OSRelease: "NAME=Runa\n", CommandLine: "console=ttyS0", Uname: "6.12.1",
-		Initrd: bytes.Repeat([]byte("cpio"), 3001), Linux: testKernel(),
+		Linux: testKernel(),
 	}
 }
 
@@ -46,7 +46,6 @@ func TestSectionsAreReadBack(t *testing.T) {
 		{".osrel", []byte(want.OSRelease)},
 		{".cmdline", []byte(want.CommandLine)},
 		{".uname", []byte(want.Uname)},
-		{".initrd", want.Initrd},
 		{".linux", want.Linux},
 	}
 	last := sections[len(sections)-len(added):]
@@ -112,7 +111,6 @@ func TestUKIRefusesBadInput(t *testing.T) {
 		"command line":      {stub, func(s *UKISections) { s.CommandLine += "\n" }, "line's end"},
 		"no kernel":         {stub, func(s *UKISections) { s.Linux = nil }, "not a bzImage"},
 		"vmlinux":           {stub, func(s *UKISections) { s.Linux = bytes.Repeat([]byte("\x7fELF"), 1000) }, "not a bzImage"},
-		"no initramfs":      {stub, func(s *UKISections) { s.Initrd = nil }, "initramfs: empty"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			sections := testSections()

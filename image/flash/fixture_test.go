@@ -48,16 +48,20 @@ func (b built) make() error {
 		data       []byte
 	}{
 		{&spec.Kernel, disk.KernelPath, "linux", "kernel", kernel},
-		{&spec.Initramfs, disk.InitramfsPath, "initramfs", "boot", bytes.Repeat([]byte("cpio"), 50000)},
+		{&spec.System, "", "system", "boot", bytes.Repeat([]byte("erofs"), 50000)},
 		{&spec.UKI, disk.UKIPath, "uki", "boot", bytes.Repeat([]byte("uki"), 70000)},
 	} {
 		*file.field = filepath.Join(b.folder, file.name)
 		if err := os.WriteFile(*file.field, file.data, 0o600); err != nil {
 			return err
 		}
+		path := "esp:" + file.path
+		if file.path == "" {
+			path = "disk:partition " + disk.SystemName
+		}
 		hash := sha256.Sum256(file.data)
 		inv.Parts = append(inv.Parts, inventory.Part{
-			Name: file.name, Kind: file.kind, Path: "esp:" + file.path, Bytes: int64(len(file.data)), SHA256: hex.EncodeToString(hash[:]),
+			Name: file.name, Kind: file.kind, Path: path, Bytes: int64(len(file.data)), SHA256: hex.EncodeToString(hash[:]),
 		})
 	}
 	var text bytes.Buffer

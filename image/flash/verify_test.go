@@ -127,8 +127,8 @@ func TestVerifyRefusesWhatItCanNotCompare(t *testing.T) {
 }
 
 func TestADataPartitionMayGrowAndNothingElse(t *testing.T) {
-	p := recordPart{Number: 3, Name: disk.DataName, Type: disk.TypeData, GUID: "G", Start: 4096, Size: 8192}
-	q := disk.Part{Number: 3, Name: disk.DataName, Type: disk.TypeData, GUID: "G", Start: 4096, Size: 1 << 30, Attributes: 9}
+	p := recordPart{Number: 3, Name: disk.DataName, Type: disk.TypeLinux, GUID: "G", Start: 4096, Size: 8192}
+	q := disk.Part{Number: 3, Name: disk.DataName, Type: disk.TypeLinux, GUID: "G", Start: 4096, Size: 1 << 30, Attributes: 9}
 	layout := disk.Layout{Parts: []disk.Part{q}}
 	if err := samePlace(p, layout); err != nil {
 		t.Error(err)

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path"
 	"path/filepath"
@@ -96,6 +97,37 @@ func (t *Tree) put(r cpio.Record) {
 	t.records[r.Name] = r
 }
 
+// Unpack writes the tree into the folder dir, without the device nodes: devtmpfs
+// has them. Nothing may be there yet.
+func (t *Tree) Unpack(dir string) error {
+	t.addParents()
+	for _, name := range t.names() {
+		r, to := t.records[name], filepath.Join(dir, filepath.FromSlash(name))
+		var err error
+		switch mode := fs.FileMode(r.Mode & 0o777); r.Mode & cpio.S_IFMT {
+		case cpio.S_IFDIR:
+			err = errors.Join(os.Mkdir(to, 0o755), os.Chmod(to, mode))
+		case cpio.S_IFLNK:
+			var target []byte
+			if target, err = io.ReadAll(io.NewSectionReader(r, 0, int64(r.FileSize))); err == nil {
+				err = os.Symlink(string(target), to)
+			}
+		case cpio.S_IFREG:
+			var content []byte
+			if content, err = io.ReadAll(io.NewSectionReader(r, 0, int64(r.FileSize))); err == nil {
+				err = errors.Join(os.WriteFile(to, content, mode), os.Chmod(to, mode))
+			}
+		}
+		if err != nil {
+			return fmt.Errorf("unpack the root file system: %w", err)
+		}
+	}
+	return nil
+}
+
+// names are all paths, a folder before what it holds.
+func (t *Tree) names() []string { return slices.Sorted(maps.Keys(t.records)) }
+
 // Write writes the archive. level is zstd's own, 1 to 22.
 func (t *Tree) Write(w io.Writer, level int) error {
 	z, err := zstd.NewWriter(w, zstd.WithEncoderLevel(zstd.EncoderLevelFromZstd(level)), zstd.WithEncoderConcurrency(1))
@@ -114,13 +146,8 @@ func (t *Tree) Write(w io.Writer, level int) error {
 // Archive writes the archive as it is, not compressed.
 func (t *Tree) Archive(w io.Writer) error {
 	t.addParents()
-	names := make([]string, 0, len(t.records))
-	for name := range t.records {
-		names = append(names, name)
-	}
-	slices.Sort(names) // a folder comes before what it holds
 	out := cpio.Newc.Writer(w)
-	for i, name := range names {
+	for i, name := range t.names() {
 		r := cpio.MakeReproducible(t.records[name])
 		r.Ino = uint64(i) + 1 // equal numbers would read as hard links
 		if err := out.WriteRecord(r); err != nil {

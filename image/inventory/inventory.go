@@ -31,7 +31,7 @@ type Part struct {
 	Version string `json:"version"`
 	License string `json:"license"` // SPDX expression
 	Origin  string `json:"origin"`  // registry and package, or where the source stands
-	Path    string `json:"path"`    // where it is in the image; starts with "esp:", "system:" or "data:"
+	Path    string `json:"path"`    // where it is in the image; starts with "esp:", "system:", "data:", "kernel:" (inside of it) or "disk:"
 	Bytes   int64  `json:"bytes"`
 	SHA256  string `json:"sha256"`
 }

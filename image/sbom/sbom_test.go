@@ -29,7 +29,7 @@ func TestThePackageOfAPartIsFoundByItsOrigin(t *testing.T) {
 	}{
 		{libc.Origin(), []string{"libc6"}, false},
 		{libc.Origin() + ": its loader", []string{"libc6"}, false},
-		{"kernel, initramfs and " + stub.Origin(), []string{"systemd-boot-efi"}, false},
+		{"kernel and " + stub.Origin(), []string{"systemd-boot-efi"}, false},
 		{stub.Origin() + " and " + libc.Origin(), []string{"systemd-boot-efi", "libc6"}, false},
 		{"this repository, cmd/gilgul", nil, false},
 		{libc.Origin() + "1", nil, true}, // another version
@@ -94,7 +94,7 @@ func TestAProgramThatWasBuiltAgainMeanwhileIsRefused(t *testing.T) {
 }
 
 func TestAPartThatIsListedTwiceIsAnError(t *testing.T) {
-	part := inventory.Part{Name: "initramfs", Kind: "boot", Origin: "the system's parts", Path: "esp:/boot/initramfs", SHA256: "00"}
+	part := inventory.Part{Name: "system", Kind: "boot", Origin: "the system's parts", Path: "disk:partition runa-system", SHA256: "00"}
 	if _, err := Make(t.Context(), Spec{Version: "1", Parts: []inventory.Part{part, part}}); err == nil || !strings.Contains(err.Error(), "twice") {
 		t.Errorf("got %v", err)
 	}

@@ -8,7 +8,6 @@ package xen
 
 import (
 	_ "embed"
-	"errors"
 	"fmt"
 	"io"
 	"path/filepath"
@@ -40,8 +39,8 @@ type Boot string
 
 // The three ways. Each starts the same disk.
 const (
-	PV       Boot = "pv"     // paravirtual, kernel and initramfs are files of the host
-	ByPVGRUB Boot = "pvgrub" // paravirtual, kernel and initramfs are in the image
+	PV       Boot = "pv"     // paravirtual, the kernel is a file of the host
+	ByPVGRUB Boot = "pvgrub" // paravirtual, the kernel is in the image
 	PVH      Boot = "pvh"    // needs a processor with hardware virtualization
 )
 
@@ -52,9 +51,9 @@ var titles = map[Boot]string{PV: "PV by its kernel", ByPVGRUB: "PV by pvgrub", P
 
 // Guest says where the files are on the Xen host: absolute paths.
 type Guest struct {
-	Disk              string // raw image, or a block device that holds it
-	Kernel, Initramfs string
-	CommandLine       string // the image's own; its consoles are replaced by Xen's
+	Disk        string // raw image, or a block device that holds it
+	Kernel      string
+	CommandLine string // the image's own; its consoles are replaced by Xen's
 }
 
 //go:embed guest.cfg.tmpl
@@ -64,10 +63,10 @@ var configuration = template.Must(template.New("guest").Funcs(template.FuncMap{"
 
 // values are what the template needs.
 type values struct {
-	Boot                                  Boot
-	Title, Type, Kernel, Initramfs, Extra string // no Initramfs: kernel is a boot loader
-	Disk                                  string // xl-disk-configuration(5)
-	MemoryMiB, CPUs                       int
+	Boot                       Boot
+	Title, Type, Kernel, Extra string // no Extra: the kernel is a boot loader
+	Disk                       string // xl-disk-configuration(5)
+	MemoryMiB, CPUs            int
 }
 
 // Write writes the configuration of g for one way to boot. The same guest gives the
@@ -78,12 +77,12 @@ func (g Guest) Write(w io.Writer, boot Boot) error {
 		return hint.New(err, "give absolute paths on the host, such as %s/runa.raw", Folder)
 	}
 	v := values{
-		Boot: boot, Title: titles[boot], Type: "pv", Kernel: g.Kernel, Initramfs: g.Initramfs, Extra: onXen(g.CommandLine),
+		Boot: boot, Title: titles[boot], Type: "pv", Kernel: g.Kernel, Extra: onXen(g.CommandLine),
 		Disk: "format=raw, vdev=xvda, access=rw, target=" + g.Disk, MemoryMiB: MemoryMiB, CPUs: CPUs,
 	}
 	switch boot {
 	case ByPVGRUB:
-		v.Kernel, v.Initramfs, v.Extra = PVGRUB, "", ""
+		v.Kernel, v.Extra = PVGRUB, ""
 	case PVH:
 		v.Type = "pvh"
 	}
@@ -101,7 +100,7 @@ func (g Guest) check(boot Boot) error {
 	if strings.ContainsFunc(g.CommandLine, unicode.IsControl) {
 		return fmt.Errorf("the command line %q has a control character", g.CommandLine)
 	}
-	return errors.Join(checkPath("kernel", g.Kernel), checkPath("initramfs", g.Initramfs))
+	return checkPath("kernel", g.Kernel)
 }
 
 func checkPath(what, path string) error {

@@ -16,7 +16,7 @@ import (
 var update = flag.Bool("update", false, "write the golden files anew")
 
 var guest = Guest{
-	Disk: Folder + "/runa.raw", Kernel: Folder + "/bzImage", Initramfs: Folder + "/initramfs.cpio.zst",
+	Disk: Folder + "/runa.raw", Kernel: Folder + "/bzImage",
 	CommandLine: "console=tty0 console=hvc0 console=ttyS0,115200 quiet loglevel=3",
 }
 
@@ -70,7 +70,7 @@ var absolute = regexp.MustCompile(`(?m)^[^#\n]*?(/[^"\s,]+)`)
 
 func TestAConfigurationNamesNoPathOfTheHostButThoseGiven(t *testing.T) {
 	for _, boot := range Boots {
-		given := []string{guest.Disk, guest.Kernel, guest.Initramfs}
+		given := []string{guest.Disk, guest.Kernel}
 		if boot == ByPVGRUB {
 			given = []string{guest.Disk, PVGRUB}
 		}
@@ -89,9 +89,9 @@ func TestAConfigurationNamesNoPathOfTheHostButThoseGiven(t *testing.T) {
 func TestXLReadsWhatWasMeant(t *testing.T) {
 	const line = "console=hvc0 quiet loglevel=3"
 	tests := map[Boot]map[string]string{
-		PV:       {"type": "pv", "kernel": guest.Kernel, "ramdisk": guest.Initramfs, "extra": line},
+		PV:       {"type": "pv", "kernel": guest.Kernel, "ramdisk": "", "extra": line},
 		ByPVGRUB: {"type": "pv", "kernel": PVGRUB, "ramdisk": "", "extra": ""},
-		PVH:      {"type": "pvh", "kernel": guest.Kernel, "ramdisk": guest.Initramfs, "extra": line},
+		PVH:      {"type": "pvh", "kernel": guest.Kernel, "ramdisk": "", "extra": line},
 	}
 	for boot, want := range tests {
 		t.Run(string(boot), func(t *testing.T) {
@@ -129,9 +129,9 @@ func TestAnyPathAndCommandLineReachesXLUnchanged(t *testing.T) {
 	for _, path := range []string{
 		"/dev/vg/runa", "/images/with space", "/it's", `/a"quote`, `/back\slash\n`, "/comma,vdev=xvdb", "/phy:colon", "/#hash", "/größe/猫", "/100%s",
 	} {
-		g := Guest{Disk: path, Kernel: path + ".kernel", Initramfs: path + ".initramfs", CommandLine: `dm-mod.create="a b, c" path=` + path}
+		g := Guest{Disk: path, Kernel: path + ".kernel", CommandLine: `dm-mod.create="a b, c" path=` + path}
 		r := mustParse(t, write(t, g, PV))
-		for key, want := range map[string]string{"kernel": g.Kernel, "ramdisk": g.Initramfs, "extra": "console=hvc0 " + g.CommandLine} {
+		for key, want := range map[string]string{"kernel": g.Kernel, "extra": "console=hvc0 " + g.CommandLine} {
 			if got := r.String(key); got != want {
 				t.Errorf("%s: xl reads %q, want %q", key, got, want)
 			}
@@ -161,7 +161,7 @@ func TestAGuestThatXLCouldNotReadIsRefused(t *testing.T) {
 		"relative kernel": {change(func(g *Guest) { g.Kernel = "bzImage" }), PVH, `path of the kernel, "bzImage", is not absolute`},
 		"line break":      {change(func(g *Guest) { g.Disk = "/a\nvif = [ '' ]" }), PV, "control character"},
 		"command line":    {change(func(g *Guest) { g.CommandLine = "a\nvif=1" }), PV, "control character"},
-		"trailing space":  {change(func(g *Guest) { g.Initramfs = "/a " }), PV, "ends with a space"},
+		"trailing space":  {change(func(g *Guest) { g.Kernel = "/a " }), PV, "ends with a space"},
 		"hvm":             {guest, "hvm", "no such way to boot"},
 	}
 	for name, test := range tests {

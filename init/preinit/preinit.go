@@ -128,4 +128,3 @@ func enter() error {
 	}
 	return fmt.Errorf("start %s: %w", program, unix.Exec(program, os.Args, os.Environ()))
 }
-
