@@ -22,7 +22,7 @@ func TestEveryMachineGivesTheHostsWordsAndPowersOffCleanly(t *testing.T) {
 	artefacts := FindArtefacts(t)
 	var words string // what the host says, once it is known which library the guest uses
 	machines := []qemu.Machine{
-		{Kind: qemu.MicroVM, Kernel: artefacts.VMLinux, Initrd: artefacts.Initramfs, Append: rootOnSerial},
+		{Kind: qemu.MicroVM, Kernel: artefacts.VMLinux, Append: artefacts.fromDisk(rootOnSerial)},
 		{Kind: qemu.BIOS},
 		{Kind: qemu.BIOS, By: qemu.USB},
 		{Kind: qemu.BIOS, By: qemu.AHCI},
@@ -78,7 +78,7 @@ func TestDataGrowsToALargerDiskAndKeepsWhatItHolds(t *testing.T) {
 	disk := Overlay(t, artefacts.Image)
 	run(t, "qemu-utils", "qemu-img", "resize", "-q", disk, "3G")
 	machine := qemu.Machine{
-		Kind: qemu.MicroVM, Kernel: artefacts.VMLinux, Initrd: artefacts.Initramfs, Append: rootOnSerial,
+		Kind: qemu.MicroVM, Kernel: artefacts.VMLinux, Append: artefacts.fromDisk(rootOnSerial),
 		Disk: disk, MemoryMiB: memory,
 	}
 	guest := Start(t, machine)
@@ -107,7 +107,7 @@ func TestABrokenSuperblockLeavesAConsoleThatSaysSo(t *testing.T) {
 	breakSuperblock(t, disk, start)
 	before := dataBytes(t, disk)
 	guest := Start(t, qemu.Machine{
-		Kind: qemu.MicroVM, Kernel: artefacts.Kernel, Initrd: artefacts.Initramfs, Append: rootOnSerial,
+		Kind: qemu.MicroVM, Kernel: artefacts.Kernel, Append: artefacts.fromDisk(rootOnSerial),
 		Disk: disk, MemoryMiB: memory,
 	})
 	guest.LogInAtOnce(guest.Console)

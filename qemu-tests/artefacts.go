@@ -3,6 +3,10 @@ package qemutests
 import (
 	"os"
 	"testing"
+
+	"runa/image/inventory"
+	"runa/init/boot"
+	"runa/init/systemdisk"
 )
 
 // Artefacts are the paths of what `make test` built.
@@ -10,7 +14,8 @@ type Artefacts struct {
 	Image     string // RUNA_IMAGE_QCOW2: the whole disk
 	Kernel    string // RUNA_KERNEL: bzImage
 	VMLinux   string // RUNA_VMLINUX: the same kernel, uncompressed
-	Initramfs string // RUNA_INITRAMFS
+	Initramfs string // RUNA_INITRAMFS: the system as an archive, for tests that lay files over it
+	System    string // the kernel's argument that names the image's system, out of RUNA_INVENTORY
 	LlamaDir  string // RUNA_LLAMA_DIR: the shared libraries of llama.cpp
 	Model     string // RUNA_MODEL_STORIES15M: the GGUF file that is also in the image
 	Bin       string // RUNA_BIN: folder with splinter, splinfer and runa for this host
@@ -24,6 +29,7 @@ func FindArtefacts(t testing.TB) Artefacts {
 		Kernel:    artefact(t, "RUNA_KERNEL"),
 		VMLinux:   artefact(t, "RUNA_VMLINUX"),
 		Initramfs: artefact(t, "RUNA_INITRAMFS"),
+		System:    systemArgument(t, artefact(t, "RUNA_INVENTORY")),
 		LlamaDir:  artefact(t, "RUNA_LLAMA_DIR"),
 		Model:     artefact(t, "RUNA_MODEL_STORIES15M"),
 		Bin:       artefact(t, "RUNA_BIN"),
@@ -40,4 +46,27 @@ func artefact(t testing.TB, variable string) string {
 		t.Fatalf("%s: %v: run `make test`, which builds it", variable, err)
 	}
 	return path
+}
+
+// fromDisk adds to a kernel's command line what makes it start the system on the
+// image's disk.
+func (a Artefacts) fromDisk(commandLine string) string { return commandLine + " " + a.System }
+
+// systemArgument is the argument with which the kernel finds the system on the
+// image's disk.
+func systemArgument(t testing.TB, path string) string {
+	t.Helper()
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	inv, err := inventory.Parse(text)
+	if err != nil {
+		t.Fatalf("%s: %v", path, err)
+	}
+	value, there := boot.ParseCommandLine(inv.CommandLine).Value(systemdisk.Option)
+	if !there {
+		t.Fatalf("%s: the command line %q names no system", path, inv.CommandLine)
+	}
+	return systemdisk.Option + "=" + value
 }

@@ -53,7 +53,10 @@ func bootBare(b *testing.B, machine qemu.Machine, initramfs string) time.Duratio
 
 func bootRuna(b *testing.B, machine qemu.Machine, a Artefacts) (ready, answer time.Duration) {
 	b.Helper()
-	machine.Initrd, machine.Disk = a.Initramfs, Overlay(b, a.Image)
+	machine.Disk = Overlay(b, a.Image)
+	if machine.Kernel != "" {
+		machine.Append = a.fromDisk(machine.Append)
+	}
 	began := time.Now()
 	guest := Start(b, machine)
 	guest.Expect(`Ready in \S+ s`, guest.Limits.Boot)

@@ -12,8 +12,8 @@ import (
 func TestConversationsGoOnAndModelsAreAdded(t *testing.T) {
 	artefacts := FindArtefacts(t)
 	machine := qemu.Machine{
-		Kind: qemu.Kernel, Kernel: artefacts.Kernel, Initrd: artefacts.Initramfs,
-		Append: rootOnTwoSerialLines, Disk: Overlay(t, artefacts.Image), MemoryMiB: memory, SecondConsole: true,
+		Kind: qemu.Kernel, Kernel: artefacts.Kernel, Append: artefacts.fromDisk(rootOnTwoSerialLines),
+		Disk: Overlay(t, artefacts.Image), MemoryMiB: memory, SecondConsole: true,
 	}
 	guest := Start(t, machine)
 	guest.LogInAtOnce(guest.Console)

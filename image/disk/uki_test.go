@@ -78,7 +78,7 @@ func TestUKIIsAValidProgram(t *testing.T) {
 	if optional.SizeOfImage < end || optional.SizeOfImage%pageSize != 0 {
 		t.Errorf("image of %d bytes, sections end at %d", optional.SizeOfImage, end)
 	}
-	if len(file.Sections) != 13 || file.Section(".linux").VirtualAddress%pageSize != 0 {
+	if len(file.Sections) != 12 || file.Section(".linux").VirtualAddress%pageSize != 0 {
 		t.Errorf("%d sections", len(file.Sections))
 	}
 }

@@ -41,6 +41,7 @@ func Print(ctx context.Context, out io.Writer, b build.Builder, bench bool) erro
 		{"RUNA_KERNEL", a.Kernel},
 		{"RUNA_VMLINUX", a.Vmlinux},
 		{"RUNA_INITRAMFS", a.Initramfs},
+		{"RUNA_INVENTORY", a.Inventory},
 		{"RUNA_BIN", b.Programs},
 		{"RUNA_LLAMA_DIR", libraries.Dir},
 		{"RUNA_MODEL_STORIES15M", stories},

@@ -84,6 +84,7 @@ func Run(version string) error {
 	m.protect(ctx, "feed the watchdog", m.feedWatchdog)
 	m.protect(ctx, "mount /data", m.mountData)
 	m.protect(ctx, "answer commands", m.serveControl)
+	m.protect(ctx, "check the system", m.checkSystem)
 	login, logout := context.WithCancel(ctx)
 	defer logout()
 	for _, t := range m.terminals {
