@@ -57,6 +57,7 @@ requirements() {
 		grub-common grub-mkimage its libraries, for the pinned grub-mkimage
 		dosfstools mkfs.fat makes, and in tests checks, the boot partition
 		mtools mcopy fills the boot partition
+		vboot-kernel-utils vbutil_kernel its libraries, for the pinned vbutil_kernel
 		erofs-utils mkfs.erofs makes the system's partition
 		e2fsprogs mke2fs makes, and in tests checks, the data partition
 	END
@@ -71,6 +72,7 @@ requirements() {
 	case $1 in test | bench)
 		cat <<-END
 			grub-pc-bin - GRUB's modules, for tests that make small disks
+			cgpt cgpt reads the partition table as a Chromebook does
 			systemd-boot-efi - the UEFI stub, for tests that make unified kernels
 			procps ps looks at the processes that tests start
 		END

@@ -22,7 +22,7 @@ import (
 // of materials inside it must name them before they are there. The tools make
 // such a part and leave nothing of themselves in it.
 var (
-	bootPackages = []string{"grub-pc-bin", "systemd-boot-efi"}
+	bootPackages = []string{"grub-pc-bin", "systemd-boot-efi", "vboot-kernel-utils"}
 	bootTools    = []string{"grub-common"}
 )
 

@@ -74,6 +74,7 @@ type Artefacts struct {
 	Initramfs string // the whole root file system, for a machine that shall have it in memory
 	System    string // the whole root file system as its partition
 	UKI       string // kernel and command line in one, for UEFI
+	Chrome    string // the same for a Chromebook's firmware, signed
 	Inventory string // what is in the image
 	SBOM      string // the same as a CycloneDX document, with all that the parts were made of
 	Domain    string // for libvirt: a machine with the image as its disk
@@ -87,7 +88,7 @@ func In(out string) Artefacts {
 	return Artefacts{
 		Domain: in("runa.xml"), XenPV: in("runa-pv.cfg"), XenPVGRUB: in("runa-pvgrub.cfg"), XenPVH: in("runa-pvh.cfg"),
 		Image: in("runa.qcow2"), Raw: in("runa.raw"), Kernel: in("bzImage"), Vmlinux: in("vmlinux"),
-		Initramfs: in("initramfs.cpio.zst"), System: in("system.erofs"), UKI: in("runa.efi"), Inventory: in("inventory.json"), SBOM: in("sbom.cdx.json"),
+		Initramfs: in("initramfs.cpio.zst"), System: in("system.erofs"), Chrome: in("runa.kpart"), UKI: in("runa.efi"), Inventory: in("inventory.json"), SBOM: in("sbom.cdx.json"),
 	}
 }
 
@@ -106,7 +107,7 @@ func (b Builder) Build(ctx context.Context) (Artefacts, error) {
 	if err != nil {
 		return a, err
 	}
-	for _, step := range []func(context.Context, Artefacts, *inventory.Inventory) error{b.kernel, b.system, b.uki, b.papers} {
+	for _, step := range []func(context.Context, Artefacts, *inventory.Inventory) error{b.kernel, b.system, b.uki, b.chrome, b.papers} {
 		if err := step(ctx, a, inv); err != nil {
 			return a, err
 		}
@@ -284,6 +285,22 @@ func (b Builder) uki(ctx context.Context, a Artefacts, inv *inventory.Inventory)
 	})
 }
 
+// chrome signs kernel and command line for Chromebooks.
+func (b Builder) chrome(ctx context.Context, a Artefacts, inv *inventory.Inventory) error {
+	dir, pin, err := b.Fetcher().Unpack(ctx, "vboot-kernel-utils")
+	if err != nil {
+		return err
+	}
+	tools := disk.Tools{VbutilKernel: filepath.Join(dir, "usr/bin/vbutil_kernel")}
+	if err := disk.WriteChrome(ctx, a.Kernel, inv.CommandLine, filepath.Join(dir, "usr/share/vboot/devkeys"), a.Chrome, tools); err != nil {
+		return err
+	}
+	return enter(inv, a.Chrome, inventory.Part{
+		Name: "chromeos-kernel", Kind: "boot", Version: b.Version, License: pin.License + " (key block)",
+		Origin: "kernel and " + pin.Origin(), Path: "disk:partition " + disk.ChromeName,
+	})
+}
+
 // dataFolders are what a person must find on the disk before anything has run:
 // uid 1000 is the owner and group 100 runa, see overlays/base/etc.
 var dataFolders = []disk.DataFolder{{Path: "/import", UID: 1000, GID: 100}}
@@ -315,7 +332,7 @@ func (b Builder) disk(ctx context.Context, a Artefacts, commandLine string, data
 		return err
 	}
 	_, err = disk.Build(ctx, disk.Spec{
-		Size: b.Size, Kernel: a.Kernel, System: a.System, UKI: a.UKI, CommandLine: commandLine,
+		Size: b.Size, Kernel: a.Kernel, System: a.System, Chrome: a.Chrome, UKI: a.UKI, CommandLine: commandLine,
 		Inventory: a.Inventory, Data: data, Folders: dataFolders, GRUB: filepath.Join(grub, "usr/lib/grub/i386-pc"),
 		Tools: disk.Tools{GRUBMkimage: filepath.Join(grubTools, "usr/bin/grub-mkimage")},
 	}, raw)

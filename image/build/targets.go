@@ -51,7 +51,7 @@ func (a Artefacts) Files(targets ...Target) []string {
 	of := map[Target][]string{
 		QCOW2: {a.Image, a.Domain}, Raw: {a.Raw}, USB: {a.Raw},
 		Xen:    {a.Raw, a.Kernel, a.XenPV, a.XenPVGRUB, a.XenPVH},
-		Kernel: {a.Kernel, a.Vmlinux, a.Initramfs, a.System, a.UKI},
+		Kernel: {a.Kernel, a.Vmlinux, a.Initramfs, a.System, a.Chrome, a.UKI},
 	}
 	var paths []string
 	for _, t := range targets {

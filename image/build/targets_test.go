@@ -28,7 +28,7 @@ func TestATargetHasItsFilesAndThePapers(t *testing.T) {
 		Raw:    {"inventory.json", "runa.raw", "sbom.cdx.json"},
 		USB:    {"inventory.json", "runa.raw", "sbom.cdx.json"},
 		Xen:    {"bzImage", "inventory.json", "runa-pv.cfg", "runa-pvgrub.cfg", "runa-pvh.cfg", "runa.raw", "sbom.cdx.json"},
-		Kernel: {"bzImage", "initramfs.cpio.zst", "inventory.json", "runa.efi", "sbom.cdx.json", "system.erofs", "vmlinux"},
+		Kernel: {"bzImage", "initramfs.cpio.zst", "inventory.json", "runa.efi", "runa.kpart", "sbom.cdx.json", "system.erofs", "vmlinux"},
 	}
 	for target, want := range tests {
 		var got []string

@@ -20,6 +20,7 @@ type Spec struct {
 	Label       string       // names the image: GUIDs are derived from it; "": "runa"
 	Time        time.Time    // of every file and file system, from 1980 on; zero: Epoch
 	Kernel      string       // bzImage, for GRUB
+	Chrome      string       // the signed kernel for Chromebooks, as WriteChrome makes it
 	System      string       // the system's partition, as WriteSystem makes it
 	UKI         string       // the unified kernel image (see UKI), for UEFI
 	CommandLine string       // of the kernel when GRUB starts it
@@ -70,16 +71,20 @@ func build(ctx context.Context, spec Spec, out *os.File) (Layout, error) {
 	if err != nil {
 		return Layout{}, fmt.Errorf("system: %w", err)
 	}
-	system = roundUp(system)
+	chrome, err := fileSize(spec.Chrome)
+	if err != nil {
+		return Layout{}, fmt.Errorf("kernel for Chromebooks: %w", err)
+	}
+	system, chrome = roundUp(system), roundUp(chrome)
 	need, err := dataSize(spec)
 	if err != nil {
 		return Layout{}, err
 	}
-	overhead := 2*int64(mebibyte) + biosSize + boot + system
+	overhead := 2*int64(mebibyte) + biosSize + boot + chrome + system
 	if spec.Size == 0 {
 		spec.Size = max(DefaultSize, overhead+need+minimumFree)
 	}
-	layout, err := plan(spec.Label, spec.Size, boot, system)
+	layout, err := plan(spec.Label, spec.Size, boot, chrome, system)
 	if err == nil && layout.must(DataName).Size < need {
 		err = fmt.Errorf("image of %d MiB: its data partition is too small for the files given", spec.Size/mebibyte)
 	}
@@ -103,8 +108,10 @@ func build(ctx context.Context, spec Spec, out *os.File) (Layout, error) {
 	if err := writeBoot(ctx, tools, spec, layout.must(BootName), out.Name()); err != nil {
 		return Layout{}, fmt.Errorf("make the boot partition: %w", err)
 	}
-	if err := copyInto(out, layout.must(SystemName), spec.System); err != nil {
-		return Layout{}, fmt.Errorf("fill the system's partition: %w", err)
+	for name, path := range map[string]string{ChromeName: spec.Chrome, SystemName: spec.System} {
+		if err := copyInto(out, layout.must(name), path); err != nil {
+			return Layout{}, fmt.Errorf("fill the partition %s: %w", name, err)
+		}
 	}
 	if err := writeData(ctx, tools, spec, layout.must(DataName), out.Name()); err != nil {
 		return Layout{}, fmt.Errorf("make the data partition: %w", err)
@@ -153,7 +160,7 @@ func (s Spec) withDefaults() (Spec, error) {
 		return s, fmt.Errorf("time %s: FAT can hold the years 1980 to 2107", s.Time.Format(time.RFC3339))
 	}
 	for _, path := range []struct{ field, value string }{
-		{"Kernel", s.Kernel}, {"System", s.System}, {"UKI", s.UKI}, {"GRUB", s.GRUB},
+		{"Kernel", s.Kernel}, {"Chrome", s.Chrome}, {"System", s.System}, {"UKI", s.UKI}, {"GRUB", s.GRUB},
 	} {
 		if path.value == "" {
 			return s, fmt.Errorf("spec field %s is empty: it must name a file or folder", path.field)

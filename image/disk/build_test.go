@@ -73,7 +73,7 @@ func testSpec(t *testing.T) Spec {
 	}
 	return Spec{
 		Size: testSize, Label: "test", GRUB: grubFolder, CommandLine: "console=ttyS0 console=hvc0 gilgul.console=root",
-		Kernel: write("my kernel", testKernel()), System: write("system", bytes.Repeat([]byte("erofs"), 500_000)),
+		Kernel: write("my kernel", testKernel()), Chrome: write("chrome", bytes.Repeat([]byte("CHROMEOS"), 1000)), System: write("system", bytes.Repeat([]byte("erofs"), 500_000)),
 		UKI: write("uki", bytes.Repeat([]byte("uki"), 70000)),
 		Data: []DataFile{
 			{Path: "/models/story.gguf", Source: write("a model's file", testModel()), UID: 102, GID: 100, Mode: 0o640},
@@ -248,7 +248,7 @@ func TestTableIsReadBackFromBothCopies(t *testing.T) {
 			t.Errorf("sector %d: %+v (%v), expected %+v", sector, got, err, layout)
 		}
 	}
-	for i, want := range []string{BIOSName + TypeBIOSBoot, BootName + TypeESP, SystemName + TypeLinux, DataName + TypeLinux} {
+	for i, want := range []string{BIOSName + TypeBIOSBoot, BootName + TypeESP, ChromeName + TypeChromeOS, SystemName + TypeLinux, DataName + TypeLinux} {
 		if part := layout.Parts[i]; part.Name+part.Type != want || part.Start%mebibyte != 0 || part.Size%mebibyte != 0 {
 			t.Errorf("partition %d: %+v", i+1, part)
 		}

@@ -5,9 +5,10 @@
 //	2  runa-boot   FAT32, the EFI system partition: /EFI/BOOT/BOOTX64.EFI (the
 //	               UKI), and for GRUB /boot/bzImage and /boot/grub/grub.cfg;
 //	               /boot/inventory.json says what the image is made of
-//	3  runa-system erofs and its tree of hashes: the root file system, see
+//	3  runa-chromeos the same kernel, signed for Chromebooks in developer mode
+//	4  runa-system erofs and its tree of hashes: the root file system, see
 //	               package systemdisk
-//	4  runa-data   ext4, what becomes /data on the appliance
+//	5  runa-data   ext4, what becomes /data on the appliance
 //
 // The system is a partition that the kernel checks block by block (dm-verity) and
 // not an archive that the boot loader hands over (an initramfs). A changed byte is

@@ -25,7 +25,7 @@ func TestBadSpecIsRefusedWithAReason(t *testing.T) {
 		"command line, lines": {func(s *Spec) { s.CommandLine = "a\nb" }, `'\n' at byte 1`, ""},
 		"command line, GRUB":  {func(s *Spec) { s.CommandLine = "a $b" }, `'$' at byte 2`, ""},
 		"odd size":            {func(s *Spec) { s.Size++ }, "whole mebibytes", ""},
-		"small":               {func(s *Spec) { s.Size = 70 * mebibyte }, "no room for a data partition", "at least 86 MiB"},
+		"small":               {func(s *Spec) { s.Size = 70 * mebibyte }, "no room for a data partition", "at least 87 MiB"},
 		"data path":           {func(s *Spec) { s.Data[0].Path = "/a b" }, `"/a b"`, ""},
 		"data path, up":       {func(s *Spec) { s.Data[0].Path = "/a/../b" }, `"/a/../b"`, ""},
 		"data twice":          {func(s *Spec) { s.Data[1].Path = s.Data[0].Path }, "given twice", ""},

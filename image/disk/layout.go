@@ -18,6 +18,7 @@ import (
 const (
 	TypeBIOSBoot = "21686148-6449-6E6F-744E-656564454649"
 	TypeESP      = "C12A7328-F81F-11D2-BA4B-00A0C93EC93B"
+	TypeChromeOS = "FE3A2A5D-4F32-41A7-B725-ACCC3285A309"
 	TypeLinux    = "0FC63DAF-8483-4772-8E79-3D69D8477DE4"
 )
 
@@ -25,9 +26,15 @@ const (
 const (
 	BIOSName   = "runa-bios"
 	BootName   = "runa-boot"
+	ChromeName = "runa-chromeos"
 	SystemName = systemdisk.PartitionName
 	DataName   = "runa-data"
 )
+
+// chromeAttributes are what a Chromebook's firmware goes by: the kernel that started
+// before (successful, bit 56), the highest priority (10, from bit 48), and how often
+// it may be tried until then (5, from bit 52).
+const chromeAttributes uint64 = 1<<56 | 5<<52 | 10<<48
 
 // AttributeLegacyBoot is GPT attribute bit 2: a BIOS may boot from this partition.
 const AttributeLegacyBoot uint64 = 1 << 2
@@ -82,7 +89,7 @@ func (l Layout) Part(name string) (Part, bool) {
 // plan lays the partitions out on a disk of size bytes, each on a mebibyte; the
 // data partition is the last, because it grows, and takes what is left before the
 // second copy of the table.
-func plan(label string, size, bootSize, systemSize int64) (Layout, error) {
+func plan(label string, size, bootSize, chromeSize, systemSize int64) (Layout, error) {
 	if size%mebibyte != 0 || size > maximumSize {
 		return Layout{}, fmt.Errorf("image of %d bytes: must be whole mebibytes, at most 2 TiB", size)
 	}
@@ -97,10 +104,11 @@ func plan(label string, size, bootSize, systemSize int64) (Layout, error) {
 	}
 	add(BIOSName, TypeBIOSBoot, biosSize, 0)
 	add(BootName, TypeESP, bootSize, AttributeLegacyBoot)
+	add(ChromeName, TypeChromeOS, chromeSize, chromeAttributes)
 	add(SystemName, TypeLinux, systemSize, 0)
 	rest := size - mebibyte - next
 	if rest < minimumDataSize {
-		return Layout{}, fmt.Errorf("image of %d MiB: no room for a data partition beside the %d MiB of boot and system", size/mebibyte, (bootSize+systemSize)/mebibyte)
+		return Layout{}, fmt.Errorf("image of %d MiB: no room for a data partition beside the %d MiB of boot and system", size/mebibyte, (bootSize+chromeSize+systemSize)/mebibyte)
 	}
 	add(DataName, TypeLinux, rest, 0)
 	return layout, nil

@@ -16,7 +16,7 @@ const tableTestSize = 96 * mebibyte
 // tableBytes is the start of a disk with the partitions.
 func tableBytes(t testing.TB) []byte {
 	t.Helper()
-	layout, err := plan("test", tableTestSize, minimumBootSize, mebibyte)
+	layout, err := plan("test", tableTestSize, minimumBootSize, mebibyte, mebibyte)
 	if err != nil {
 		t.Fatal(err)
 	}

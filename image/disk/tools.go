@@ -18,13 +18,14 @@ import (
 // Tools are the programs Build runs. An empty field means the program of the
 // usual name, looked for in PATH, /usr/sbin and /sbin.
 type Tools struct {
-	GRUBMkimage string // grub-mkimage, of Debian's grub-common
-	MkfsFAT     string // mkfs.fat, of dosfstools
-	Mmd         string // mmd, of mtools
-	Mcopy       string // mcopy, of mtools
-	Mke2fs      string // mke2fs, of e2fsprogs
-	Debugfs     string // debugfs, of e2fsprogs
-	MkfsErofs   string // mkfs.erofs, of erofs-utils
+	GRUBMkimage  string // grub-mkimage, of Debian's grub-common
+	MkfsFAT      string // mkfs.fat, of dosfstools
+	Mmd          string // mmd, of mtools
+	Mcopy        string // mcopy, of mtools
+	Mke2fs       string // mke2fs, of e2fsprogs
+	Debugfs      string // debugfs, of e2fsprogs
+	MkfsErofs    string // mkfs.erofs, of erofs-utils
+	VbutilKernel string // vbutil_kernel, of vboot-kernel-utils
 }
 
 // runner runs the tools so that nothing of this machine or moment gets into what

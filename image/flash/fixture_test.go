@@ -49,6 +49,7 @@ func (b built) make() error {
 	}{
 		{&spec.Kernel, disk.KernelPath, "linux", "kernel", kernel},
 		{&spec.System, "", "system", "boot", bytes.Repeat([]byte("erofs"), 50000)},
+		{&spec.Chrome, "", "chromeos-kernel", "boot", bytes.Repeat([]byte("CHROMEOS"), 9000)},
 		{&spec.UKI, disk.UKIPath, "uki", "boot", bytes.Repeat([]byte("uki"), 70000)},
 	} {
 		*file.field = filepath.Join(b.folder, file.name)
@@ -57,7 +58,7 @@ func (b built) make() error {
 		}
 		path := "esp:" + file.path
 		if file.path == "" {
-			path = "disk:partition " + disk.SystemName
+			path = "disk:" + file.name
 		}
 		hash := sha256.Sum256(file.data)
 		inv.Parts = append(inv.Parts, inventory.Part{

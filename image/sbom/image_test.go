@@ -176,7 +176,7 @@ func TestEveryProgramAndLibraryOfTheSystemIsListedWithItsHash(t *testing.T) {
 func TestEveryPartOfTheInventoryIsListedWithItsHash(t *testing.T) {
 	files := byPath(beside(t))
 	boot := map[string]string{
-		"esp:/boot/bzImage": artefacts(t).Kernel, "disk:partition runa-system": artefacts(t).System, "esp:/EFI/BOOT/BOOTX64.EFI": artefacts(t).UKI,
+		"esp:/boot/bzImage": artefacts(t).Kernel, "disk:partition runa-system": artefacts(t).System, "disk:partition runa-chromeos": artefacts(t).Chrome, "esp:/EFI/BOOT/BOOTX64.EFI": artefacts(t).UKI,
 	}
 	for _, p := range listed(t).Parts {
 		if p.Name == "grub" {
@@ -230,7 +230,7 @@ func TestNothingIsListedTwiceAndEveryNameCanBeRead(t *testing.T) {
 
 func TestTheDocumentInsideLacksOnlyWhatItCannotHave(t *testing.T) {
 	within, whole := inside(t), byReference(beside(t))
-	allowed := []string{"esp:/EFI/BOOT/BOOTX64.EFI", "disk:partition runa-system", "system:/" + sbom.SystemPath}
+	allowed := []string{"esp:/EFI/BOOT/BOOTX64.EFI", "disk:partition runa-system", "disk:partition runa-chromeos", "system:/" + sbom.SystemPath}
 	there := byReference(within)
 	for ref := range whole {
 		if _, ok := there[ref]; ok == slices.Contains(allowed, ref) {
