@@ -19,7 +19,7 @@ OPTIONS  = $(if $(MODEL),--model $(MODEL))
 help: ## say what there is to do
 	@echo "Runa: a private, offline home for local language models"
 	@echo
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
 	@echo
 	@echo "  MODEL=tinyllama-1.1b-chat, stories15m or none chooses the model that goes in;"
 	@echo "  \`make run\` otherwise takes what this machine can run. MEMORY=4096 is in MiB."
@@ -44,10 +44,11 @@ test: programs ## every test, in real machines too
 	@$(ENV) set -e; variables="$$($(OUT)/bin/runa-image env --out $(OUT)/test)"; eval "$$variables"; \
 		go test -timeout 55m $(TESTFLAGS) ./...
 
-test-all: test ## what takes too long for every day too: two builds from nothing, 200 power cuts
+test-all: test ## what takes too long for every day too: two builds from nothing, 200 power cuts, 100 changed bytes
 	@$(ENV) set -e; variables="$$($(OUT)/bin/runa-image env --out $(OUT)/test)"; eval "$$variables"; \
 		RUNA_EMPTY_CACHES=yes go test -timeout 0 -count 1 -v -run '^TestTwoBuildsInDifferentFoldersGiveTheSameBytes$$' ./qemu-tests; \
-		RUNA_POWER_CUTS=200 go test -timeout 0 -count 1 -v -run '^TestThePlugIsPulledAtAnyMoment$$' ./qemu-tests
+		RUNA_POWER_CUTS=200 go test -timeout 0 -count 1 -v -run '^TestThePlugIsPulledAtAnyMoment$$' ./qemu-tests; \
+		RUNA_FLIPS=100 go test -timeout 0 -count 1 -v -run '^TestAChangedByteOfTheSystemIsNoticed$$' ./qemu-tests
 
 chaos: programs ## hurt a booted machine N times, chosen by SEED: make chaos N=10000 SEED=1
 	@$(BOOT) packages test

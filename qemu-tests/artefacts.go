@@ -11,14 +11,17 @@ import (
 
 // Artefacts are the paths of what `make test` built.
 type Artefacts struct {
-	Image     string // RUNA_IMAGE_QCOW2: the whole disk
-	Kernel    string // RUNA_KERNEL: bzImage
-	VMLinux   string // RUNA_VMLINUX: the same kernel, uncompressed
-	Initramfs string // RUNA_INITRAMFS: the system as an archive, for tests that lay files over it
-	System    string // the kernel's argument that names the image's system, out of RUNA_INVENTORY
-	LlamaDir  string // RUNA_LLAMA_DIR: the shared libraries of llama.cpp
-	Model     string // RUNA_MODEL_STORIES15M: the GGUF file that is also in the image
-	Bin       string // RUNA_BIN: folder with splinter, splinfer and runa for this host
+	Image      string // RUNA_IMAGE_QCOW2: the whole disk
+	Kernel     string // RUNA_KERNEL: bzImage
+	VMLinux    string // RUNA_VMLINUX: the same kernel, uncompressed
+	Initramfs  string // RUNA_INITRAMFS: the system as an archive, for tests that lay files over it
+	Raw        string // RUNA_IMAGE_RAW: the same disk byte by byte
+	Chrome     string // RUNA_CHROME: the signed kernel of its partition for Chromebooks
+	SystemFile string // RUNA_SYSTEM: the content of the system's partition
+	System     string // the kernel's argument that names the image's system, out of RUNA_INVENTORY
+	LlamaDir   string // RUNA_LLAMA_DIR: the shared libraries of llama.cpp
+	Model      string // RUNA_MODEL_STORIES15M: the GGUF file that is also in the image
+	Bin        string // RUNA_BIN: folder with splinter, splinfer and runa for this host
 }
 
 // FindArtefacts reads the variables and fails the test when one is missing.
@@ -29,10 +32,11 @@ func FindArtefacts(t testing.TB) Artefacts {
 		Kernel:    artefact(t, "RUNA_KERNEL"),
 		VMLinux:   artefact(t, "RUNA_VMLINUX"),
 		Initramfs: artefact(t, "RUNA_INITRAMFS"),
-		System:    systemArgument(t, artefact(t, "RUNA_INVENTORY")),
-		LlamaDir:  artefact(t, "RUNA_LLAMA_DIR"),
-		Model:     artefact(t, "RUNA_MODEL_STORIES15M"),
-		Bin:       artefact(t, "RUNA_BIN"),
+		Raw:       artefact(t, "RUNA_IMAGE_RAW"), Chrome: artefact(t, "RUNA_CHROME"), SystemFile: artefact(t, "RUNA_SYSTEM"),
+		System:   systemArgument(t, artefact(t, "RUNA_INVENTORY")),
+		LlamaDir: artefact(t, "RUNA_LLAMA_DIR"),
+		Model:    artefact(t, "RUNA_MODEL_STORIES15M"),
+		Bin:      artefact(t, "RUNA_BIN"),
 	}
 }
 

@@ -47,6 +47,16 @@ func DataPartition(t testing.TB, overlay string) (raw string, start, size int64)
 	t.Helper()
 	raw = filepath.Join(t.TempDir(), "disk.raw")
 	run(t, "qemu-utils", "qemu-img", "convert", "-O", "raw", overlay, raw)
+	part, found := layoutOf(t, raw).Part(disk.DataName)
+	if !found {
+		t.Fatalf("%s has no partition %s", overlay, disk.DataName)
+	}
+	return raw, part.Start, part.Size
+}
+
+// layoutOf reads the partition table of a raw disk.
+func layoutOf(t testing.TB, raw string) disk.Layout {
+	t.Helper()
 	file, err := os.Open(raw)
 	if err != nil {
 		t.Fatal(err)
@@ -58,13 +68,9 @@ func DataPartition(t testing.TB, overlay string) (raw string, start, size int64)
 	}
 	layout, err := disk.Read(file, info.Size())
 	if err != nil {
-		t.Fatalf("%s: %v", overlay, err)
+		t.Fatalf("%s: %v", raw, err)
 	}
-	part, found := layout.Part(disk.DataName)
-	if !found {
-		t.Fatalf("%s has no partition %s", overlay, disk.DataName)
-	}
-	return raw, part.Start, part.Size
+	return layout
 }
 
 // RequireCleanData fails the test unless the file system of the data partition

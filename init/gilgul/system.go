@@ -8,6 +8,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"runa/init/console"
 	"runa/init/systemdisk"
 	"runa/services/hint"
 )
@@ -38,7 +39,9 @@ func (m *machine) checkSystem(ctx context.Context) error {
 		return nil
 	case errors.Is(err, systemdisk.ErrDamaged):
 		err = fmt.Errorf("the system on the disk, %w; what is damaged is never used", err)
-		return hint.New(err, "save what you keep, then write the image to the disk again (runa-image flash); if it happens twice, the disk is worn out")
+		err = hint.New(err, "save what you keep, then write the image to the disk again (runa-image flash); if it happens twice, the disk is worn out")
+		fmt.Fprintf(console.All(m.terminals), "\r\nRuna: %v.\r\n%s.\r\n", err, hint.Of(err))
+		return err
 	case err != nil:
 		return err
 	}
