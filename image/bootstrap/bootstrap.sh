@@ -50,6 +50,7 @@ requirements() {
 		bc bc constants in the kernel
 		libelf-dev - objtool, part of the kernel's build
 		cpio cpio the kernel's built-in file archive
+		patch patch makes our few changes to the kernel's source
 		kmod depmod the kernel's build asks for it
 		perl perl scripts in the kernel's build
 		xz-utils xz unpacks the kernel's source

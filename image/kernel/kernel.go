@@ -5,19 +5,21 @@
 // The configuration starts from allnoconfig: what no fragment asks for is off.
 // The result is one file without modules, the same bytes for the same source,
 // fragments and compiler, wherever it was built. The package never downloads,
-// never patches the source, and never falls back to another configuration: a
-// symbol that can't be had is an error.
+// changes nothing of the source but what kernel-config/patches says, and never
+// falls back to another configuration: a symbol that can't be had is an error.
 package kernel
 
 import (
 	"context"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"runtime"
 
 	"runa/image/cache"
 	"runa/image/progress"
+	"runa/services/hint"
 )
 
 // recipe is part of every product's key: raise it when a change in this package
@@ -91,11 +93,31 @@ func (b Builder) key(ctx context.Context, config Config, tarball string) (string
 	if err != nil {
 		return "", fmt.Errorf("hash the kernel source: %w", err)
 	}
+	patches, err := b.patches()
+	if err != nil {
+		return "", err
+	}
+	for _, patch := range patches {
+		hash, err := cache.FileHash(patch)
+		if err != nil {
+			return "", fmt.Errorf("hash a patch: %w", err)
+		}
+		source += " " + hash
+	}
 	tools, err := toolVersions(ctx)
 	if err != nil {
 		return "", err
 	}
 	return cache.Key(recipe, string(config.Text()), source, tools, string(b.Archive)), nil
+}
+
+// patches are the changes to the source, absolute paths in their order.
+func (b Builder) patches() ([]string, error) {
+	folder, err := filepath.Abs(filepath.Join(b.Config, "patches"))
+	if err != nil {
+		return nil, fmt.Errorf("find the kernel's patches: %w", err)
+	}
+	return filepath.Glob(filepath.Join(folder, "*.patch"))
 }
 
 // make fills dir, a fresh folder of the cache. The source is unpacked inside it,
@@ -113,6 +135,15 @@ func (b Builder) make(ctx context.Context, config Config, tarball, dir string) e
 	tree := tree{dir: source, log: log, jobs: b.Jobs}
 	if tree.jobs < 1 {
 		tree.jobs = runtime.NumCPU()
+	}
+	patches, err := b.patches()
+	if err != nil {
+		return err
+	}
+	for _, patch := range patches {
+		if err := tree.run(ctx, io.Discard, "patch", "--strip=1", "--batch", "--forward", "--fuzz=0", "--input="+patch); err != nil {
+			return hint.New(err, "%s is for another version of the source: make it anew", patch)
+		}
 	}
 	if b.Archive != nil {
 		if err := os.WriteFile(filepath.Join(source, archiveName), b.Archive, 0o644); err != nil {

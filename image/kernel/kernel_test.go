@@ -111,6 +111,43 @@ func TestAKernelIsBuiltOnceAndThenFound(t *testing.T) {
 	}
 }
 
+func TestPatchesAreAppliedAndPartOfWhatAKernelIs(t *testing.T) {
+	builder := toy(t, "CONFIG_GOOD=y\n")
+	builder.Archive = []byte("an archive")
+	plain, err := builder.Build(context.Background(), "vm")
+	if err != nil {
+		t.Fatal(err)
+	}
+	folder := filepath.Join(builder.Config, "patches")
+	if err := os.Mkdir(folder, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	write := func(text string) {
+		t.Helper()
+		if err := os.WriteFile(filepath.Join(folder, "a.patch"), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("Why.\n--- a/Makefile\n+++ b/Makefile\n@@ -6,3 +6,3 @@\n \t@if grep -q '^CONFIG_HANG=y' .config; then echo $$$$ > \"$$HOME/hanging\"; mv \"$$HOME/hanging\" \"$$HOME/hangs\"; exec sleep 600; fi\n" +
+		"-\t@if grep -q '^CONFIG_FAIL=y' .config; then echo 'init/main.c:1: error: no such thing' >&2; exit 1; fi\n+\t@test -f preinit.cpio && echo patched >> .config\n \t@mkdir -p arch/x86/boot include/config\n")
+	patched, err := builder.Build(context.Background(), "vm")
+	if err != nil {
+		t.Fatal(err)
+	}
+	image, err := os.ReadFile(patched.BzImage)
+	if err != nil || !strings.Contains(string(image), "patched") || patched.Dir == plain.Dir {
+		t.Errorf("bzImage is %q in %s (%v), the one before was in %s", image, patched.Dir, err, plain.Dir)
+	}
+	builder.Archive = []byte("another archive")
+	if again, err := builder.Build(context.Background(), "vm"); err != nil || again.Dir == patched.Dir {
+		t.Errorf("with another archive: %s (%v)", again.Dir, err)
+	}
+	write("--- a/Makefile\n+++ b/Makefile\n@@ -1,2 +1,2 @@\n-never there\n+else\n")
+	if _, err := builder.Build(context.Background(), "vm"); err == nil || !strings.Contains(hint.Of(err), "make it anew") {
+		t.Errorf("a patch for another source: %v, hint %q", err, hint.Of(err))
+	}
+}
+
 func TestAChangedFragmentIsAnotherKernel(t *testing.T) {
 	builder := toy(t, "CONFIG_GOOD=y\n")
 	first, err := builder.Build(context.Background(), "vm")

@@ -19,6 +19,7 @@ var tools = []struct{ program, debian string }{
 	{"bison", "bison"},
 	{"bc", "bc"},
 	{"perl", "perl"},
+	{"patch", "patch"},
 	{"tar", "tar"},
 	{"xz", "xz-utils"},
 	{"gzip", "gzip"},

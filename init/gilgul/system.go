@@ -17,8 +17,9 @@ import (
 // check alone: 5 MB a second, so that nobody waits for it.
 const checkRest = 50 * time.Millisecond
 
-// checkSystem reads the whole system once, after everything is ready. What runs was
-// checked when it was read; this finds damage in the rest before it is needed.
+// checkSystem reads the whole system once, when everything is ready, or should be:
+// damage may be what keeps it from that. What runs was checked when it was read; this
+// finds damage in the rest before it is needed.
 func (m *machine) checkSystem(ctx context.Context) error {
 	var root unix.Statfs_t
 	if err := unix.Statfs("/", &root); err != nil || root.Type != unix.EROFS_SUPER_MAGIC_V1 {
@@ -27,6 +28,7 @@ func (m *machine) checkSystem(ctx context.Context) error {
 	}
 	select {
 	case <-m.Settled():
+	case <-time.After(consolePatience):
 	case <-ctx.Done():
 		return nil
 	}
