@@ -14,9 +14,10 @@ import (
 
 // buildImage makes all targets of this checkout, as `make image TARGET=all` does. What
 // is slow to make is kept in the empty folder, or without one in the person's own cache.
-func buildImage(t *testing.T, out, model, emptyCache string) {
+func buildImage(t testing.TB, out, model, emptyCache string) {
 	t.Helper()
 	bin := FindArtefacts(t).Bin
+	t.Helper()
 	command := exec.Command(filepath.Join(bin, "runa-image"), "build", "--root", "..", "--programs", bin, "--out", out, "--model", model, "--target", "all")
 	if emptyCache != "" {
 		command.Env = append(os.Environ(), "XDG_CACHE_HOME="+emptyCache)
@@ -53,6 +54,9 @@ func TestTwoBuildsInDifferentFoldersGiveTheSameBytes(t *testing.T) {
 	}
 }
 
+// mostImage is the most that an image without a model may have, in bytes.
+const mostImage = 64 << 20
+
 func TestAnImageWithoutAModelIsSmallAndSound(t *testing.T) {
 	out := t.TempDir()
 	buildImage(t, out, "none", "")
@@ -61,7 +65,7 @@ func TestAnImageWithoutAModelIsSmallAndSound(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if info.Size() > 64<<20 {
+	if info.Size() > mostImage {
 		t.Errorf("the image has %d bytes, more than 64 MiB", info.Size())
 	}
 	run(t, "qemu-utils", "qemu-img", "check", "-q", image)

@@ -64,9 +64,7 @@ func (a Artefacts) Files(targets ...Target) []string {
 
 // targets makes the disk, if a target has one, and of it what each target needs.
 func (b Builder) targets(ctx context.Context, a Artefacts, commandLine string, data []disk.DataFile) error {
-	wanted := a.Files(b.Targets...)
-	image, raw := slices.Contains(wanted, a.Image), slices.Contains(wanted, a.Raw)
-	if !image && !raw {
+	if wanted := a.Files(b.Targets...); !slices.Contains(wanted, a.Image) && !slices.Contains(wanted, a.Raw) {
 		return nil
 	}
 	task := b.Progress.Task("disk")
@@ -80,17 +78,25 @@ func (b Builder) targets(ctx context.Context, a Artefacts, commandLine string, d
 		return err
 	}
 	task.Done()
-	if image {
-		task := b.Progress.Task("target " + string(QCOW2))
-		if err := pack(ctx, a.Image, f); err != nil {
+	kept := false
+	for _, t := range b.Targets {
+		task := b.Progress.Task("target " + string(t))
+		files := a.Files(t)
+		if slices.Contains(files, a.Image) {
+			if err := pack(ctx, a.Image, f); err != nil {
+				return err
+			}
+		}
+		if slices.Contains(files, a.Raw) && !kept {
+			if err := errors.Join(f.Chmod(0o644), os.Rename(f.Name(), a.Raw)); err != nil {
+				return fmt.Errorf("make %s: %w", a.Raw, err)
+			}
+			kept = true
+		}
+		if err := b.handouts(a, commandLine, files); err != nil {
 			return err
 		}
 		task.Done()
 	}
-	if raw {
-		if err := errors.Join(f.Chmod(0o644), os.Rename(f.Name(), a.Raw)); err != nil {
-			return fmt.Errorf("make %s: %w", a.Raw, err)
-		}
-	}
-	return b.handouts(a, commandLine, wanted)
+	return nil
 }
