@@ -285,7 +285,7 @@ func TestBootCodeLeadsToCore(t *testing.T) {
 func TestSizeZeroMakesRoomForTheData(t *testing.T) {
 	spec := testSpec(t)
 	spec.Size = 0
-	image, layout := buildImage(t, spec)
+	image, _ := buildImage(t, spec)
 	if info, err := image.Stat(); err != nil || info.Size() != DefaultSize {
 		t.Errorf("size %d (%v)", info.Size(), err)
 	}
@@ -294,7 +294,7 @@ func TestSizeZeroMakesRoomForTheData(t *testing.T) {
 		t.Fatal(err)
 	}
 	spec.Data = append(spec.Data, DataFile{Path: "/models/large", Source: large})
-	if _, layout = buildImage(t, spec); layout.must(DataName).Size < 2<<30+minimumFree {
+	if _, layout := buildImage(t, spec); layout.must(DataName).Size < 2<<30+minimumFree {
 		t.Errorf("data partition of %d bytes for 2 GiB of data", layout.must(DataName).Size)
 	}
 }
