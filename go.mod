@@ -7,6 +7,7 @@ require (
 	github.com/alecthomas/kong v1.17.0 // command lines: flags as struct tags, good help
 	github.com/anishathalye/porcupine v1.3.1 // tests of the bus: is a recorded history linearisable
 	github.com/charmbracelet/bubbletea v0.24.1 // the live view of the bus; the shell's version, later ones ask the terminal at start
+	github.com/containerd/go-dmverity v0.1.0 // trees of hashes for dm-verity, and device-mapper's ioctls
 	github.com/diskfs/go-diskfs v1.9.4 // writes the GPT; chosen for the project
 	github.com/ebitengine/purego v0.11.0 // calls llama.cpp without cgo, structs by value
 	github.com/goccy/go-yaml v1.19.2 // strict YAML whose errors know line and column
@@ -35,7 +36,6 @@ require (
 	github.com/charmbracelet/bubbles v0.15.1-0.20230123181021-a6a12c4a31eb // indirect
 	github.com/charmbracelet/lipgloss v0.7.1 // indirect
 	github.com/containerd/console v1.0.4-0.20230706203907-8f6c4e4faef5 // indirect
-	github.com/containerd/go-dmverity v0.1.0 // indirect
 	github.com/dustin/go-humanize v1.0.1 // indirect
 	github.com/fatih/color v1.13.0 // indirect
 	github.com/google/uuid v1.6.0 // indirect
