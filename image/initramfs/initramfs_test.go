@@ -63,3 +63,30 @@ func TestCpioListsWhatWasAdded(t *testing.T) {
 		}
 	}
 }
+
+func TestATreeIsUnpackedAsItWouldBeAtBoot(t *testing.T) {
+	tree := New()
+	tree.Bytes("bin/run", []byte("program"), 0o755)
+	tree.Bytes("etc/a/b", []byte("text"), 0o600)
+	tree.Symlink("init", "bin/run")
+	tree.Directory("tmp", 0o777)
+	dir := t.TempDir()
+	if err := tree.Unpack(dir); err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string]os.FileMode{"bin": os.ModeDir | 0o755, "bin/run": 0o755, "etc/a/b": 0o600, "tmp": os.ModeDir | 0o777, "dev": os.ModeDir | 0o755} {
+		info, err := os.Stat(filepath.Join(dir, name))
+		if err != nil || info.Mode() != want {
+			t.Errorf("%s: %v (%v), want %v", name, info, err, want)
+		}
+	}
+	if text, err := os.ReadFile(filepath.Join(dir, "init")); err != nil || string(text) != "program" {
+		t.Errorf("init is %q (%v)", text, err)
+	}
+	if _, err := os.Lstat(filepath.Join(dir, "dev/console")); !os.IsNotExist(err) {
+		t.Errorf("a device node was made: %v", err)
+	}
+	if err := tree.Unpack(dir); err == nil {
+		t.Error("it unpacked over what was there")
+	}
+}
