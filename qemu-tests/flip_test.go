@@ -116,3 +116,16 @@ func contentOf(t *testing.T, path string) []byte {
 	}
 	return content
 }
+
+func TestAKernelWithoutItsSystemSaysSoAndCanBeSwitchedOff(t *testing.T) {
+	artefacts := FindArtefacts(t)
+	guest := Start(t, qemu.Machine{Kind: qemu.Kernel, Kernel: artefacts.Kernel, Append: rootOnSerial, MemoryMiB: memory})
+	guest.Expect(`Runa did not start: .*gilgul\.system`, guest.Limits.Boot)
+	guest.Expect(`Press Enter to switch`, guest.Limits.Command)
+	guest.Send("\n")
+	guest.Ended()
+
+	guest = Start(t, qemu.Machine{Kind: qemu.Kernel, Kernel: artefacts.Kernel, Append: artefacts.fromDisk(rootOnSerial), MemoryMiB: memory})
+	guest.Expect(`Attach the disk`, guest.Limits.Boot)
+	guest.process.Kill()
+}

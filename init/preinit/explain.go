@@ -1,11 +1,13 @@
 package preinit
 
 import (
+	"bufio"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -39,13 +41,13 @@ again: runa-image flash. If that happens twice, the disk is worn out.
 	return "\n" + said + "Press Enter to switch the machine off.\n"
 }
 
-// consoles writes to each terminal that the command line names.
-func consoles(line boot.CommandLine) io.Writer {
-	var named []console.Terminal
+// named are the terminals that the command line names.
+func named(line boot.CommandLine) []console.Terminal {
+	var terminals []console.Terminal
 	for _, t := range line.Consoles() {
-		named = append(named, console.Terminal{Path: "/dev/" + t.Name, Baud: t.Baud})
+		terminals = append(terminals, console.Terminal{Path: "/dev/" + t.Name, Baud: t.Baud})
 	}
-	return newLines{console.All(console.Usable(named, console.Terminal{Path: "/dev/console"}))}
+	return terminals
 }
 
 // newLines ends lines as terminals that nobody has set up need them.
@@ -56,17 +58,35 @@ func (w newLines) Write(p []byte) (int, error) {
 	return len(p), err
 }
 
-// switchOff waits for a person's Enter at the console and ends the machine. A
-// machine at which nobody is stays as it is, with the message to be read.
-func switchOff() {
-	key := make([]byte, 1)
-	for key[0] != '\n' {
-		if n, err := os.Stdin.Read(key); n == 0 || err != nil {
-			select {}
+// switchOff waits for a person's Enter at one of the terminals and ends the
+// machine. One at which nobody is stays as it is, with the message to be read.
+func switchOff(terminals []console.Terminal) {
+	entered := make(chan struct{}, len(terminals))
+	for _, t := range terminals {
+		go func() {
+			if awaitLine(t.Path) {
+				entered <- struct{}{}
+			}
+		}()
+	}
+	for {
+		select {
+		case <-entered:
+			if err := unix.Reboot(unix.LINUX_REBOOT_CMD_POWER_OFF); err != nil {
+				fmt.Fprint(newLines{console.All(terminals)}, "Switch the machine off by its button: ", err, "\n")
+			}
+		case <-time.After(time.Hour): // the end of PID 1 would be a kernel panic
 		}
 	}
-	if err := unix.Reboot(unix.LINUX_REBOOT_CMD_POWER_OFF); err != nil {
-		fmt.Fprintln(os.Stderr, "Switch the machine off by its button:", err)
+}
+
+// awaitLine waits until a line was typed at a terminal; false if none can be.
+func awaitLine(terminal string) bool {
+	f, err := os.OpenFile(terminal, os.O_RDONLY|unix.O_NOCTTY, 0)
+	if err != nil {
+		return false
 	}
-	select {}
+	defer f.Close()
+	_, err = bufio.NewReader(f).ReadString('\n')
+	return err == nil
 }

@@ -3,6 +3,7 @@ package preinit
 import (
 	"bytes"
 	"fmt"
+	"os"
 	"strings"
 	"testing"
 
@@ -39,5 +40,20 @@ func TestLinesEndAsATerminalNeedsThem(t *testing.T) {
 	fmt.Fprint(newLines{&out}, "a\nb\n")
 	if out.String() != "a\r\nb\r\n" {
 		t.Errorf("it wrote %q", out.String())
+	}
+}
+
+func TestALineIsAwaitedAndAnEndIsNone(t *testing.T) {
+	path := t.TempDir() + "/terminal"
+	for text, want := range map[string]bool{"\n": true, "x\n": true, "": false, "x": false} {
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if got := awaitLine(path); got != want {
+			t.Errorf("%q: %v", text, got)
+		}
+	}
+	if awaitLine(path + "-missing") {
+		t.Error("a terminal that isn't there was read")
 	}
 }

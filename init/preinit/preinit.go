@@ -18,6 +18,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"runa/init/boot"
+	"runa/init/console"
 	"runa/init/systemdisk"
 )
 
@@ -34,15 +35,16 @@ const (
 	period   = 10 * time.Millisecond
 )
 
-// Run is the whole program. It returns never.
+// Run is the whole program. It never returns.
 func Run() {
 	line, err := prepare()
-	screen := consoles(line)
+	terminals := console.Usable(named(line), console.Terminal{Path: "/dev/console"})
+	screen := newLines{console.All(terminals)}
 	if err == nil {
 		err = start(line, screen)
 	}
 	fmt.Fprint(screen, explain(err))
-	switchOff()
+	switchOff(terminals)
 }
 
 // prepare mounts what is needed to read the command line and to see disks.
