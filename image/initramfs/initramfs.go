@@ -97,10 +97,13 @@ func (t *Tree) put(r cpio.Record) {
 	t.records[r.Name] = r
 }
 
-// Unpack writes the tree into the folder dir, without the device nodes: devtmpfs
-// has them. Nothing may be there yet.
+// Unpack writes the tree into the folder dir, which becomes its root and readable
+// for all, without the device nodes: devtmpfs has them. Nothing may be in it yet.
 func (t *Tree) Unpack(dir string) error {
 	t.addParents()
+	if err := os.Chmod(dir, 0o755); err != nil {
+		return fmt.Errorf("unpack the root file system: %w", err)
+	}
 	for _, name := range t.names() {
 		r, to := t.records[name], filepath.Join(dir, filepath.FromSlash(name))
 		var err error

@@ -70,11 +70,14 @@ func TestATreeIsUnpackedAsItWouldBeAtBoot(t *testing.T) {
 	tree.Bytes("etc/a/b", []byte("text"), 0o600)
 	tree.Symlink("init", "bin/run")
 	tree.Directory("tmp", 0o777)
-	dir := t.TempDir()
+	dir := filepath.Join(t.TempDir(), "root")
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
 	if err := tree.Unpack(dir); err != nil {
 		t.Fatal(err)
 	}
-	for name, want := range map[string]os.FileMode{"bin": os.ModeDir | 0o755, "bin/run": 0o755, "etc/a/b": 0o600, "tmp": os.ModeDir | 0o777, "dev": os.ModeDir | 0o755} {
+	for name, want := range map[string]os.FileMode{".": os.ModeDir | 0o755, "bin": os.ModeDir | 0o755, "bin/run": 0o755, "etc/a/b": 0o600, "tmp": os.ModeDir | 0o777, "dev": os.ModeDir | 0o755} {
 		info, err := os.Stat(filepath.Join(dir, name))
 		if err != nil || info.Mode() != want {
 			t.Errorf("%s: %v (%v), want %v", name, info, err, want)
