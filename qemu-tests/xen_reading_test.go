@@ -1,0 +1,132 @@
+package qemutests
+
+import (
+	"encoding/json"
+	"path"
+	"strings"
+	"testing"
+
+	"runa/image/xen"
+)
+
+// oddPaths have signs that mean something in xl's language, or in that of its disks.
+var oddPaths = []string{
+	"/dev/vg/runa", "/images/with space", "/it's", `/a"quote`, `/back\slash\n`, "/comma,vdev=xvdb", "/phy:colon", "/#hash", "/größe/猫", "/100%s",
+}
+
+// A written guest is what xl is given and what it was made from.
+type written struct {
+	file  string // on the Xen host
+	guest xen.Guest
+	boot  xen.Boot
+}
+
+// writtenGuests are the configurations that the Xen host gets: those that are started,
+// and others that are only read.
+func writtenGuests() []written {
+	usual := xen.Guest{
+		Disk: diskOfPV, Kernel: path.Join(xen.Folder, "bzImage"), Initramfs: path.Join(xen.Folder, "initramfs.cpio.zst"),
+		CommandLine: rootOnXen,
+	}
+	second := usual
+	second.Disk = diskOfPVGRUB
+	all := []written{
+		{configuration(xen.PV), usual, xen.PV},
+		{configuration(xen.ByPVGRUB), second, xen.ByPVGRUB},
+		{configuration(xen.PVH), usual, xen.PVH},
+	}
+	for i, odd := range oddPaths {
+		all = append(all, written{sprintf("/etc/xen/odd-%d.cfg", i), xen.Guest{
+			Disk: odd, Kernel: odd + ".kernel", Initramfs: odd + ".initramfs", CommandLine: `console=tty0 dm-mod.create="a b, c" path=` + odd,
+		}, xen.PV})
+	}
+	return all
+}
+
+// configuration is where the Xen host has the configuration for one way to boot.
+func configuration(boot xen.Boot) string { return "/etc/xen/runa-" + string(boot) + ".cfg" }
+
+// broken is a configuration that nobody could mean.
+const broken = "/etc/xen/broken.cfg"
+
+// meaning is what xl made of a configuration, of which it prints much more.
+type meaning struct {
+	Create struct{ Type, Name string } `json:"c_info"`
+	Build  struct {
+		Kernel, Ramdisk, Cmdline string
+		VCPUs                    int `json:"max_vcpus"`
+		MemoryKiB                int `json:"max_memkb"`
+	} `json:"b_info"`
+	Disks []struct {
+		Path      string `json:"pdev_path"`
+		Name      string `json:"vdev"`
+		Format    string
+		ReadWrite int
+	}
+}
+
+// requireReading has xl read all configurations without starting one, and fails the test
+// unless it finds in each what it was made from.
+func requireReading(t *testing.T, host *Appliance) {
+	for _, one := range writtenGuests() {
+		printed := host.Must("xl create -n "+one.file, host.Limits.Command)
+		_, text, _ := strings.Cut(printed, "\n") // the first line says which file it reads
+		var got meaning
+		if err := json.Unmarshal([]byte(text), &got); err != nil {
+			t.Fatalf("%s: %v in what xl printed:\n%s", one.file, err, printed)
+		}
+		one.require(t, got)
+		requireOnlyDisks(t, text)
+	}
+	if said, status := host.Run("xl create -n "+broken, host.Limits.Command); status == 0 || !strings.Contains(said, "broken.cfg:2: config parsing error") {
+		t.Errorf("of nonsense xl says %q, exit status %d", said, status)
+	}
+}
+
+func (w written) require(t *testing.T, got meaning) {
+	t.Helper()
+	kind, kernel, initramfs, line := "pv", w.guest.Kernel, w.guest.Initramfs, "console=hvc0"
+	for word := range strings.FieldsSeq(w.guest.CommandLine) {
+		if !strings.HasPrefix(word, "console=") {
+			line += " " + word
+		}
+	}
+	switch w.boot {
+	case xen.ByPVGRUB:
+		kernel, initramfs, line = xen.PVGRUB, "", ""
+	case xen.PVH:
+		kind = "pvh"
+	}
+	for what, pair := range map[string][2]string{
+		"name": {got.Create.Name, "runa"}, "type": {got.Create.Type, kind}, "kernel": {got.Build.Kernel, kernel},
+		"ramdisk": {got.Build.Ramdisk, initramfs}, "command line": {got.Build.Cmdline, line},
+	} {
+		if pair[0] != pair[1] {
+			t.Errorf("%s: %s: xl reads %q, want %q", w.file, what, pair[0], pair[1])
+		}
+	}
+	if got.Build.VCPUs != xen.CPUs || got.Build.MemoryKiB != xen.MemoryMiB<<10 {
+		t.Errorf("%s: xl reads %d processors and %d KiB", w.file, got.Build.VCPUs, got.Build.MemoryKiB)
+	}
+	if len(got.Disks) != 1 {
+		t.Fatalf("%s: xl reads %d disks, want 1", w.file, len(got.Disks))
+	}
+	if disk := got.Disks[0]; disk.Path != w.guest.Disk || disk.Name != "xvda" || disk.Format != "raw" || disk.ReadWrite != 1 {
+		t.Errorf("%s: xl reads the disk %+v", w.file, disk)
+	}
+}
+
+// requireOnlyDisks fails the test if the guest gets any device besides its disk: a network
+// card, a screen, a channel or one of the host's own.
+func requireOnlyDisks(t *testing.T, text string) {
+	t.Helper()
+	var all map[string]any
+	if err := json.Unmarshal([]byte(text), &all); err != nil {
+		t.Fatal(err)
+	}
+	for key, value := range all {
+		if list, ok := value.([]any); ok && len(list) > 0 && key != "disks" {
+			t.Errorf("the guest has %s: %v", key, list)
+		}
+	}
+}
