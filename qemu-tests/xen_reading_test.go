@@ -24,16 +24,12 @@ type written struct {
 // writtenGuests are the configurations that the Xen host gets: those that are started,
 // and others that are only read.
 func writtenGuests() []written {
-	usual := xen.Guest{
-		Disk: diskOfPV, Kernel: path.Join(xen.Folder, "bzImage"), Initramfs: path.Join(xen.Folder, "initramfs.cpio.zst"),
-		CommandLine: rootOnXen,
-	}
-	second := usual
-	second.Disk = diskOfPVGRUB
-	all := []written{
-		{configuration(xen.PV), usual, xen.PV},
-		{configuration(xen.ByPVGRUB), second, xen.ByPVGRUB},
-		{configuration(xen.PVH), usual, xen.PVH},
+	var all []written
+	for i, boot := range xen.Boots { // each with a disk of its own, by the name that the Xen host gives it
+		all = append(all, written{configuration(boot), xen.Guest{
+			Disk: sprintf("/dev/vd%c", 'a'+i), Kernel: path.Join(xen.Folder, "bzImage"), Initramfs: path.Join(xen.Folder, "initramfs.cpio.zst"),
+			CommandLine: rootOnXen,
+		}, boot})
 	}
 	for i, odd := range oddPaths {
 		all = append(all, written{sprintf("/etc/xen/odd-%d.cfg", i), xen.Guest{

@@ -19,41 +19,51 @@ func TestTheImageAnswersAsXensFirstDomain(t *testing.T) {
 	machine.Disk = Overlay(t, artefacts.Image)
 	guest := Start(t, machine)
 	guest.LogIn()
-	requireParavirtual(guest)
+	requireKind(guest, "PV")
 	requireWords(guest, HostWords(t, artefacts, variant(guest)))
 	guest.PowerOff()
 	RequireCleanData(t, machine.Disk)
 }
 
-// Each way to boot has a disk of its own, by the name that the Xen host gives it.
-const (
-	diskOfPV     = "/dev/vda"
-	diskOfPVGRUB = "/dev/vdb"
-)
-
-// One Xen host runs all of it, because most of the time goes into its start.
+// One Xen host runs all of it, because its start takes as long as a guest's.
 func TestTheImageAnswersAsAXenGuest(t *testing.T) {
 	artefacts, parts := FindArtefacts(t), FindXenHost(t)
 	initramfs := Initramfs(t, parts.Initramfs, guestFiles(t, artefacts))
 	machine := parts.FirstDomain(t, parts.Kernel, "console=hvc0 quiet loglevel=3 panic=-1", initramfs, 512, xen.MemoryMiB)
-	machine.Disk = Overlay(t, artefacts.Image)
-	second := Overlay(t, artefacts.Image)
-	machine.Extra = []string{"-drive", "if=none,id=disk1,format=qcow2,file=" + second, "-device", "virtio-blk-pci,drive=disk1"}
+	var disks []string
+	for range xen.Boots {
+		disks = append(disks, Overlay(t, artefacts.Image))
+	}
+	machine.Disk, machine.Extra = disks[0], moreDisks(disks[1:])
 	host := StartXenHost(t, machine)
 	host.Step("xl reads what was meant", func(t *testing.T) { requireReading(t, host) })
-	var words string // what our host says, once it is known which library the guest uses
+	var words string // what our host says, once it is known which library the guests use
 	host.Step("pv", func(t *testing.T) {
 		startGuest(host, xen.PV)
 		words = HostWords(t, artefacts, variant(host))
-		tryXenGuest(host, words)
+		tryXenGuest(host, "PV", words)
 	})
 	host.Step("pvgrub", func(*testing.T) {
 		startGuest(host, xen.ByPVGRUB)
-		tryXenGuest(host, words)
+		tryXenGuest(host, "PV", words)
+	})
+	host.Step("pvh", func(t *testing.T) {
+		startGuest(host, xen.PVH)
+		tryXenGuest(host, "PVH", HostWords(t, artefacts, variant(host)))
 	})
 	StopXenHost(host)
-	RequireCleanData(t, machine.Disk)
-	RequireCleanData(t, second)
+	for _, disk := range disks {
+		RequireCleanData(t, disk)
+	}
+}
+
+// moreDisks are QEMU's arguments for disks besides the first.
+func moreDisks(disks []string) (args []string) {
+	for i, disk := range disks {
+		id := sprintf("disk%d", i+1)
+		args = append(args, "-drive", "if=none,id="+id+",format=qcow2,file="+disk, "-device", "virtio-blk-pci,drive="+id)
+	}
+	return args
 }
 
 // guestFiles are what a person copies to a Xen host besides the disk: kernel, initramfs and
@@ -88,9 +98,9 @@ func startGuest(host *Appliance, boot xen.Boot) {
 }
 
 // tryXenGuest asks the guest and powers it off.
-func tryXenGuest(host *Appliance, words string) {
+func tryXenGuest(host *Appliance, kind, words string) {
 	host.t.Helper()
-	requireParavirtual(host)
+	requireKind(host, kind)
 	requireWords(host, words)
 	host.Send("runa poweroff\n")
 	host.Expect(`CONSOLE ENDED\n`, host.Limits.End)
@@ -112,11 +122,11 @@ func awaitNoGuest(host *Appliance) {
 	}
 }
 
-// requireParavirtual fails the test unless the kernel says that it runs as a PV guest.
-func requireParavirtual(guest *Appliance) {
+// requireKind fails the test unless the kernel says that it runs as that kind of guest.
+func requireKind(guest *Appliance, want string) {
 	guest.t.Helper()
-	if kind := guest.Must("cat /sys/hypervisor/guest_type", guest.Limits.Command); kind != "PV" {
-		guest.t.Errorf("the kernel says it is a guest of type %q, want PV%s", kind, guest.where())
+	if kind := guest.Must("cat /sys/hypervisor/guest_type", guest.Limits.Command); kind != want {
+		guest.t.Errorf("the kernel says it is a guest of type %q, want %q%s", kind, want, guest.where())
 	}
 }
 

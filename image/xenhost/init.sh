@@ -13,6 +13,8 @@ die() {
 mount -t proc proc /proc
 mount -t sysfs sysfs /sys
 mount -t devtmpfs devtmpfs /dev
+mkdir /dev/pts
+mount -t devpts devpts /dev/pts # the consoles of guests
 while read -r module; do
 	insmod "/lib/modules/$module" || die "no module $module"
 done </lib/modules/order

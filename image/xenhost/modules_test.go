@@ -31,9 +31,9 @@ func TestAModuleThatIsMissingOrNeedsItselfIsAnError(t *testing.T) {
 func TestWhatAModuleNeedsIsReadFromItsWords(t *testing.T) {
 	for words, want := range map[string][]string{
 		"license=GPL\x00depends=virtio_ring,virtio\x00name=x\x00": {"virtio_ring", "virtio"},
-		"license=GPL\x00depends=\x00":                            nil,
-		"softdepends=a\x00":                                      nil,
-		"":                                                       nil,
+		"license=GPL\x00depends=\x00":                             nil,
+		"softdepends=a\x00":                                       nil,
+		"":                                                        nil,
 	} {
 		if got := depends([]byte(words)); !slices.Equal(got, want) {
 			t.Errorf("%q: %v, want %v", words, got, want)

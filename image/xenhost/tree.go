@@ -18,6 +18,9 @@ const libraryFolder = "lib/x86_64-linux-gnu"
 // binaries is where xl expects its own programs.
 const binaries = "usr/lib/xen-4.17/bin"
 
+// unwinder is a library that libc loads when it is needed.
+const unwinder = "libgcc_s.so.1"
+
 // programs of Xen that run in the first domain, by the package they are in.
 var programs = map[string][]string{
 	utilities: {"xl", "xenstored", "xenconsoled", "xenconsole", "xen-init-dom0"},
@@ -73,6 +76,10 @@ func addPrograms(t *initramfs.Tree, roots map[string]string) error {
 	}
 	found, err := libraries.Closure(elfs, search)
 	if err != nil {
+		return err
+	}
+	// A thread that is cancelled loads it by name, so no program says that it needs it.
+	if found[unwinder], err = libraries.LookUp(unwinder, search); err != nil {
 		return err
 	}
 	for _, name := range slices.Sorted(maps.Keys(found)) {

@@ -27,7 +27,7 @@ const (
 // packages are all that the host is made of, besides what images are made of too.
 var packages = []string{
 	hypervisor, kernel, utilities, store, busybox, pvgrub,
-	"libc6", "libuuid1", "libext2fs2", "libcom-err2", "liblzma5", "libzstd1", "zlib1g", "libyajl2",
+	"libc6", "libgcc-s1", "libuuid1", "libext2fs2", "libcom-err2", "liblzma5", "libzstd1", "zlib1g", "libyajl2",
 	"libxenmisc4.17", "libxencall1", "libxendevicemodel1", "libxenevtchn1", "libxenforeignmemory1", "libxengnttab1",
 	"libxenhypfs1", "libxenstore4", "libxentoolcore1", "libxentoollog1",
 }
