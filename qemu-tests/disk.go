@@ -73,6 +73,13 @@ func DataPartition(t testing.TB, overlay string) (raw string, start, size int64)
 func RequireCleanData(t testing.TB, overlay string) {
 	t.Helper()
 	raw, start, _ := DataPartition(t, overlay)
+	requireCleanAt(t, raw, start)
+}
+
+// requireCleanAt is RequireCleanData for a raw disk whose data partition begins
+// at the byte start.
+func requireCleanAt(t testing.TB, raw string, start int64) {
+	t.Helper()
 	output := run(t, "e2fsprogs", "e2fsck", "-fn", fmt.Sprintf("%s?offset=%d", raw, start))
 	if strings.Contains(output, "recovery") {
 		t.Fatalf("/data was not unmounted:\n%s", output)

@@ -9,7 +9,7 @@
 //
 // What has to be done inside of a machine is done by the programs below
 // programs/: services that fail or attack (faulty, hostile, small) and commands
-// that a test types (campaign, besiege). Program builds one, Initramfs lays it
+// that a test types (campaign, besiege, scribe). Program builds one, Initramfs lays it
 // over the image's files; none of them is in an image.
 //
 // It must never build an image or reach into a guest by any way that a person

@@ -13,11 +13,8 @@ func nanoseconds() int64 { return time.Since(beginning).Nanoseconds() }
 
 var beginning = time.Now()
 
-// What takes long: how many tokens each conversation is answered with, and how often.
-const (
-	benchAnswer    = 128
-	roundsTogether = 3
-)
+// roundsTogether is how often what takes long is measured.
+const roundsTogether = 3
 
 // settling is left to the side that was measured before: threads of ggml spin for
 // some tenths of a second after their last work, on processors that the next side needs.
@@ -40,8 +37,9 @@ func BenchmarkConversations(b *testing.B) {
 func benchTogether(b *testing.B, model benchModel, threads int) {
 	o := setting{model: model.path, threads: threads, parallel: 8, context: 256}
 	counts := []int{1, 8}
+	answer := 128 // tokens
 	if model.name == "tinyllama" {
-		o.context = 2048
+		o.context, answer = 2048, 80
 		if threads == 2 { // with one a round takes minutes
 			counts = []int{1, 2, 4, 8}
 		}
@@ -57,7 +55,7 @@ func benchTogether(b *testing.B, model benchModel, threads int) {
 	for round := range roundsTogether {
 		for _, n := range counts {
 			for _, s := range sides {
-				f.add(fmt.Sprint(n, s.name), s.together(b, n, fmt.Sprint(round)))
+				f.add(fmt.Sprint(n, s.name), s.together(b, n, answer, fmt.Sprint(round)))
 			}
 			for _, s := range sides[1:] {
 				f.ratio(fmt.Sprint(n, "/", s.name), fmt.Sprint(n, sides[0].name), fmt.Sprint(n, s.name))
@@ -76,9 +74,9 @@ func benchTogether(b *testing.B, model benchModel, threads int) {
 	}
 }
 
-// together asks that many questions at once and returns the tokens of all answers
-// per second, from the first question to the last word.
-func (s *server) together(b *testing.B, n int, salt string) float64 {
+// together asks n questions at once and returns how many tokens a second came in all
+// their answers of that many tokens, from the first question to the last word.
+func (s *server) together(b *testing.B, n, tokens int, salt string) float64 {
 	b.Helper()
 	failed := make([]error, n)
 	var asking sync.WaitGroup
@@ -88,13 +86,13 @@ func (s *server) together(b *testing.B, n int, salt string) float64 {
 		asking.Go(func() {
 			// What comes first differs, so that nobody has read it already.
 			prompt := fmt.Sprintf("%s, said number %d of %d to the cat, and then they", salt, i, n)
-			q := query{prompt: prompt, tokens: benchAnswer, each: func() {}}
+			q := query{prompt: prompt, tokens: tokens, each: func() {}}
 			if s.name == "splinfer" {
 				q.conversation = fmt.Sprintf("together-%s-%d-%d", salt, n, i)
 			}
 			a, err := s.ask(b.Context(), q)
-			if err == nil && a.wrote != benchAnswer {
-				err = fmt.Errorf("%d tokens were wanted and %d came", benchAnswer, a.wrote)
+			if err == nil && a.wrote != tokens {
+				err = fmt.Errorf("%d tokens were wanted and %d came", tokens, a.wrote)
 			}
 			failed[i] = err
 		})
@@ -106,5 +104,5 @@ func (s *server) together(b *testing.B, n int, salt string) float64 {
 			b.Fatalf("ask %s: %v\nit said:\n%s", s.name, err, s.said)
 		}
 	}
-	return float64(n*benchAnswer) / took.Seconds()
+	return float64(n*tokens) / took.Seconds()
 }

@@ -45,7 +45,7 @@ func TestASickServiceIsFoundAndEndedByWhatItDoes(t *testing.T) {
 	for _, c := range []struct{ name, class, manifest string }{
 		{"it says nothing any more", "hang", "args: [notify=READY=1]\nheartbeat: 100ms\n"},
 		{"it spins", "spin", "args: [notify=READY=1, spin]\nlimits: {cpu-budget: 5%, cpu-budget-for: 1s}\n"},
-		{"it opens files without end", "descriptors", "args: [notify=READY=1, open=96]\nlimits: {files: 100}\n"},
+		{"it opens files without end", "descriptors", "args: [notify=READY=1, open=197]\nlimits: {files: 200}\n"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			h := newHost(t)
@@ -59,7 +59,7 @@ func TestASickServiceIsFoundAndEndedByWhatItDoes(t *testing.T) {
 
 func TestUsageTellsWhatAServiceTakes(t *testing.T) {
 	h := newHost(t)
-	s := perform(t, h, map[string]string{"a": "exec: PLAYER\nargs: [open=20, notify=READY=1, spin]\nready: {by: notify, timeout: 30s}\n"})
+	s := perform(t, h, map[string]string{"a": "exec: PLAYER\nargs: [open=30, notify=READY=1, spin]\nready: {by: notify, timeout: 30s}\n"})
 	s.until("a", "ready")
 	eventually(t, "its usage is seen", func() bool {
 		u := h.Usage("a")

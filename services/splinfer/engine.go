@@ -334,7 +334,7 @@ const (
 	pauseOfOthers = 100 * time.Millisecond // for each prompt
 	pauseOfNobody = time.Second
 	leastPiece    = 16 // tokens of each prompt
-	mostTogether  = 4  // prompts that are counted
+	mostTogether  = 8  // prompts that are counted
 )
 
 // piece is how many tokens of prompts are read at once.

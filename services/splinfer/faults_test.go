@@ -14,6 +14,7 @@ import (
 
 	"runa/services/gguf/tiny"
 	"runa/services/rmp"
+	"runa/services/rmp/rmptest"
 	"runa/services/splinfer/hook"
 )
 
@@ -163,7 +164,7 @@ func TestWhoeverWaitsIsToldTheirPlace(t *testing.T) {
 	o.Hook = hook.Func(func(hook.Token) hook.Verdict { block(); return hook.Verdict{} })
 	r := start(t, o)
 	ends := make(chan answered, 4)
-	send := func(priority string) *wire {
+	send := func(priority string) *rmptest.Wire {
 		conn := r.connect()
 		g := say("", "Hello", 2)
 		g.Priority = priority
@@ -174,7 +175,7 @@ func TestWhoeverWaitsIsToldTheirPlace(t *testing.T) {
 	}
 	first := send("")
 	<-reached
-	var conns []*wire
+	var conns []*rmptest.Wire
 	for i, priority := range []string{rmp.PriorityBackground, "", ""} {
 		conns = append(conns, send(priority))
 		r.waitForQueue(i + 1)

@@ -14,6 +14,7 @@ import (
 	"github.com/hashicorp/go-hclog"
 
 	"runa/services/rmp"
+	"runa/services/rmp/rmptest"
 	"runa/services/splinfer/hook"
 )
 
@@ -237,7 +238,7 @@ func TestStoppingServiceTellsThoseWhoWait(t *testing.T) {
 	r := start(t, o)
 	one, two := r.connect(), r.connect()
 	ends := make(chan answered, 2)
-	for _, conn := range []*wire{one, two} {
+	for _, conn := range []*rmptest.Wire{one, two} {
 		if err := conn.Send(t.Context(), request(t, rmp.SchemaGenerate, rmp.Generate{Prompt: "Once"})); err != nil {
 			t.Fatal(err)
 		}

@@ -2,7 +2,6 @@ package splinfer
 
 import (
 	"context"
-	"io"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -12,6 +11,7 @@ import (
 	"unicode/utf8"
 
 	"runa/services/rmp"
+	"runa/services/rmp/rmptest"
 )
 
 // environment returns a variable that `make test` sets.
@@ -46,51 +46,11 @@ func testOptions(t testing.TB) Options {
 	}
 }
 
-// wire is one side of a connection within the test process.
-type wire struct {
-	send    chan<- rmp.Frame
-	receive <-chan rmp.Frame
-	done    chan struct{}
-	close   func()
-}
-
-func newWires() (client, server *wire) {
-	up, down, done := make(chan rmp.Frame), make(chan rmp.Frame), make(chan struct{})
-	hangUp := sync.OnceFunc(func() { close(done) })
-	return &wire{up, down, done, hangUp}, &wire{down, up, done, hangUp}
-}
-
-func (w *wire) Send(ctx context.Context, f rmp.Frame) error {
-	select {
-	case w.send <- f:
-		return nil
-	case <-w.done:
-		return io.ErrClosedPipe
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}
-
-func (w *wire) Receive(ctx context.Context) (rmp.Frame, error) {
-	select {
-	case f := <-w.receive:
-		return f, nil
-	case <-w.done:
-		return rmp.Frame{}, io.EOF
-	case <-ctx.Done():
-		return rmp.Frame{}, ctx.Err()
-	}
-}
-
-func (w *wire) Close() error { w.close(); return nil }
-
-func (w *wire) Done() <-chan struct{} { return w.done }
-
 // running is a service that answers on wires.
 type running struct {
 	t       testing.TB
 	service *Service
-	dial    chan *wire
+	dial    chan *rmptest.Wire
 	stop    func() error // ends the service and returns what Serve returned
 	model   string       // what it said when it was ready
 }
@@ -102,7 +62,7 @@ func start(t testing.TB, o Options) *running {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	r := &running{t: t, service: service, dial: make(chan *wire)}
+	r := &running{t: t, service: service, dial: make(chan *rmptest.Wire)}
 	ready, ended := make(chan string, 1), make(chan error, 1)
 	accept := func(ctx context.Context) (connection, error) {
 		select {
@@ -125,8 +85,8 @@ func start(t testing.TB, o Options) *running {
 	return r
 }
 
-func (r *running) connect() *wire {
-	client, server := newWires()
+func (r *running) connect() *rmptest.Wire {
+	client, server := rmptest.Wires(0)
 	r.dial <- server
 	r.t.Cleanup(func() { client.Close() })
 	return client

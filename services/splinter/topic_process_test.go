@@ -102,12 +102,19 @@ func diesAt(t *testing.T, step topicStep, policy Policy) {
 	for range 2 {                                    // the second meets what the first left
 		start(t, b, fmt.Sprint("dieAt", int(step))).wantKilled(t)
 	}
-	begin := time.Now()
+	// The one that stays is waited for once, in vain; the dead are not, or once.
+	blockLimit = 10 * BlockLimit // longer than a busy machine holds a publisher up
+	t.Cleanup(func() { blockLimit = BlockLimit })
+	waited := 0
 	for i := range uint64(30) {
+		begin := time.Now()
 		publish(t, topic, i, longText)
+		if time.Since(begin) >= blockLimit {
+			waited++
+		}
 	}
-	if took := time.Since(begin); took > 10*BlockLimit {
-		t.Fatalf("30 messages took %v after the deaths", took)
+	if waited > 2 {
+		t.Fatalf("%d of 30 messages were waited with to the end", waited)
 	}
 	last := uint64(0)
 	for n := 0; n < 8; n++ {

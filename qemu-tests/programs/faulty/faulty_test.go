@@ -216,6 +216,10 @@ func TestWhatStandsUnderNextIsDoneOnce(t *testing.T) {
 	}
 
 	l = next("false-ready").ready()
+	l.until("its heart has beaten", func() bool {
+		_, _, err := bus.Get("service/" + testName + "/heartbeat")
+		return err == nil
+	})
 	beat := l.number("heartbeat")
 	l.until("its heart beats", func() bool { return l.number("heartbeat") != beat })
 	if err := supervised.Ping(t.Context(), bus, testName); err == nil {

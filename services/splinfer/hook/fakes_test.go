@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"runa/services/rmp"
+	"runa/services/rmp/rmptest"
 )
 
 // secret stands in tokens, and must stand in no error and no rule.
@@ -69,57 +69,8 @@ func always(v Verdict) func(Token) (Verdict, bool) {
 
 func undecided(Token) (Verdict, bool) { return Verdict{}, false }
 
-// wire is one side of a connection within the test's process.
-type wire struct {
-	send    chan<- rmp.Frame
-	receive <-chan rmp.Frame
-	done    chan struct{}
-	close   func()
-}
-
-func newWires() (asker, judge *wire) {
-	up, down, done := make(chan rmp.Frame, 64), make(chan rmp.Frame, 64), make(chan struct{})
-	hangUp := sync.OnceFunc(func() { close(done) })
-	return &wire{up, down, done, hangUp}, &wire{down, up, done, hangUp}
-}
-
-func (w *wire) Send(ctx context.Context, f rmp.Frame) error {
-	select {
-	case <-w.done:
-		return io.ErrClosedPipe
-	default:
-	}
-	select {
-	case w.send <- f:
-		return nil
-	case <-w.done:
-		return io.ErrClosedPipe
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}
-
-func (w *wire) Receive(ctx context.Context) (rmp.Frame, error) {
-	select {
-	case f := <-w.receive: // what came before the end is received
-		return f, nil
-	default:
-	}
-	select {
-	case f := <-w.receive:
-		return f, nil
-	case <-w.done:
-		return rmp.Frame{}, io.EOF
-	case <-ctx.Done():
-		return rmp.Frame{}, ctx.Err()
-	}
-}
-
-func (w *wire) Close() error          { w.close(); return nil }
-func (w *wire) Done() <-chan struct{} { return w.done }
-
 // dialling gives one connection after another.
-func dialling(wires ...*wire) func(context.Context) (Conn, error) {
+func dialling(wires ...*rmptest.Wire) func(context.Context) (Conn, error) {
 	return func(context.Context) (Conn, error) {
 		if len(wires) == 0 {
 			return nil, io.ErrNoProgress

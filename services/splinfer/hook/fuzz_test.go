@@ -10,6 +10,7 @@ import (
 	"github.com/vmihailenco/msgpack/v5"
 
 	"runa/services/rmp"
+	"runa/services/rmp/rmptest"
 )
 
 // The scripts of the fuzz tests: one byte says what happens, and what needs more
@@ -101,7 +102,7 @@ func FuzzJudge(f *testing.F) {
 }
 
 func judgeScript(t *testing.T, input []byte) {
-	asker, judge := newWires()
+	asker, judge := rmptest.Wires(64)
 	defer asker.Close()
 	go func() { // the judge hears everything
 		for {
@@ -122,7 +123,7 @@ func judgeScript(t *testing.T, input []byte) {
 			}
 		case 1, 2:
 			select {
-			case <-judge.done:
+			case <-judge.Done():
 			default:
 				if judge.Send(context.Background(), s.frame()) != nil {
 					return
@@ -168,7 +169,7 @@ func FuzzServe(f *testing.F) {
 	f.Add(binary.BigEndian.AppendUint64(nil, 1<<40))
 	f.Fuzz(func(t *testing.T, input []byte) {
 		synctest.Test(t, func(t *testing.T) {
-			asker, judge := newWires()
+			asker, judge := rmptest.Wires(64)
 			counting := &counting{}
 			ended := make(chan error, 1)
 			go func() { ended <- Serve(context.Background(), judge, counting) }()
@@ -177,8 +178,9 @@ func FuzzServe(f *testing.F) {
 					break
 				}
 				synctest.Wait()
-				for len(asker.receive) > 0 {
-					f := <-asker.receive
+				for asker.Waiting() > 0 {
+					f, err := asker.Receive(context.Background())
+					must(t, err)
 					if f.SchemaID != rmp.SchemaHookVerdict && f.SchemaID != rmp.SchemaHookEnd {
 						t.Fatalf("it said %s", f.Type)
 					}

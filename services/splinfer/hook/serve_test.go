@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"runa/services/rmp"
+	"runa/services/rmp/rmptest"
 )
 
 func TestAnAskerThatBreaksTheProtocolIsHungUpOn(t *testing.T) {
@@ -33,7 +34,7 @@ func TestAnAskerThatBreaksTheProtocolIsHungUpOn(t *testing.T) {
 		"a verdict":              {{rmp.SchemaHookVerdict, rmp.HookVerdict{Answer: 1, Text: secret}}},
 	} {
 		synctest.Test(t, func(t *testing.T) {
-			conn, served := newWires()
+			conn, served := rmptest.Wires(64)
 			asker := counterfeit{t, conn}
 			judge := &scripted{later: make(chan Verdict), judge: undecided}
 			for _, m := range messages {
@@ -95,7 +96,7 @@ func TestAJudgeThatFailsInOneAnswerGoesOnWithTheOthers(t *testing.T) {
 
 func TestATokenOfAnAnswerThatWasGivenUpIsPassedOver(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		conn, served := newWires()
+		conn, served := rmptest.Wires(64)
 		asker := counterfeit{t, conn}
 		asker.say(rmp.SchemaHookBegin, rmp.HookBegin{Answer: 3})
 		asker.say(rmp.SchemaHookToken, rmp.HookToken{Answer: 3})
@@ -105,8 +106,8 @@ func TestATokenOfAnAnswerThatWasGivenUpIsPassedOver(t *testing.T) {
 		var m rmp.HookEnd
 		asker.hear(rmp.SchemaHookEnd, &m)
 		synctest.Wait()
-		if m.Answer != 3 || len(conn.receive) != 0 {
-			t.Errorf("answer %d ended and %d messages follow", m.Answer, len(conn.receive))
+		if m.Answer != 3 || conn.Waiting() != 0 {
+			t.Errorf("answer %d ended and %d messages follow", m.Answer, conn.Waiting())
 		}
 		conn.Close()
 		if err := <-ended; err != nil {
@@ -126,25 +127,25 @@ func TestAMaskOfAHeldPromptIsAStop(t *testing.T) {
 }
 
 func TestNothingIsSaidOfAnAnswerThatIsOver(t *testing.T) {
-	conn, judge := newWires()
+	conn, judge := rmptest.Wires(64)
 	s := &server{conn: judge, ctx: t.Context(), answers: make(map[uint64]*served)}
 	a := &served{number: 1, over: make(chan struct{})}
 	s.answers[1] = a
 	s.finish(1)
 	s.send(a, Verdict{}) // a verdict that came as it ended
 	s.giveUp(a)
-	if len(conn.receive) != 1 {
-		t.Errorf("%d messages were sent, want the confirmation alone", len(conn.receive))
+	if conn.Waiting() != 1 {
+		t.Errorf("%d messages were sent, want the confirmation alone", conn.Waiting())
 	}
 }
 
 func TestServeEndsItsSessionsWhenItEnds(t *testing.T) {
-	for name, end := range map[string]func(cancel func(), conn *wire){
-		"closed":   func(_ func(), conn *wire) { conn.Close() },
-		"canceled": func(cancel func(), _ *wire) { cancel() },
+	for name, end := range map[string]func(cancel func(), conn *rmptest.Wire){
+		"closed":   func(_ func(), conn *rmptest.Wire) { conn.Close() },
+		"canceled": func(cancel func(), _ *rmptest.Wire) { cancel() },
 	} {
 		synctest.Test(t, func(t *testing.T) {
-			conn, served := newWires()
+			conn, served := rmptest.Wires(64)
 			judge := open(Hold)
 			ctx, cancel := context.WithCancel(t.Context())
 			defer cancel()
@@ -163,13 +164,13 @@ func TestServeEndsItsSessionsWhenItEnds(t *testing.T) {
 }
 
 // faulty is a connection that panics when it is read.
-type faulty struct{ *wire }
+type faulty struct{ *rmptest.Wire }
 
 func (faulty) Receive(context.Context) (rmp.Frame, error) { panic(secret) }
 
 func TestAConnectionThatPanicsIsTheEndOfTheLineAlone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		conn, _ := newWires()
+		conn, _ := rmptest.Wires(64)
 		h := Sidecar(func(context.Context) (Conn, error) { return faulty{conn}, nil }, Options{})
 		s, _, err := h.Begin(Answer{})
 		if err == nil {
@@ -183,7 +184,7 @@ func TestAConnectionThatPanicsIsTheEndOfTheLineAlone(t *testing.T) {
 
 func TestAServerThatCannotSendSaysSo(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		conn, served := newWires()
+		conn, served := rmptest.Wires(64)
 		asker := counterfeit{t, conn}
 		asker.say(rmp.SchemaHookBegin, rmp.HookBegin{Answer: 1})
 		err := Serve(context.Background(), refusing{served}, Empty())
@@ -194,6 +195,6 @@ func TestAServerThatCannotSendSaysSo(t *testing.T) {
 	})
 }
 
-type refusing struct{ *wire }
+type refusing struct{ *rmptest.Wire }
 
 func (refusing) Send(context.Context, rmp.Frame) error { return rmp.ErrBodyTooLarge }

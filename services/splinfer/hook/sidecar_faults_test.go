@@ -9,12 +9,13 @@ import (
 	"time"
 
 	"runa/services/rmp"
+	"runa/services/rmp/rmptest"
 )
 
 // counterfeit is a judge that a test speaks for.
 type counterfeit struct {
 	t    *testing.T
-	conn *wire
+	conn *rmptest.Wire
 }
 
 func (c counterfeit) say(schema uint16, payload any) {
@@ -37,7 +38,7 @@ func (c counterfeit) hear(schema uint16, into any) {
 // facing begins answer 1 before a counterfeit judge, which has allowed its prompt.
 func facing(t *testing.T, o Options) (Hook, Session, counterfeit) {
 	t.Helper()
-	asker, served := newWires()
+	asker, served := rmptest.Wires(64)
 	judge := counterfeit{t, served}
 	h := Sidecar(dialling(asker), o)
 	s, v, err := h.Begin(Answer{})
@@ -162,7 +163,7 @@ func TestAfterTheConfirmationOfAnEndNothingOfThatAnswerMayCome(t *testing.T) {
 
 func TestAnAlarmThatWentOffAsItsVerdictCameMeansNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		asker, _ := newWires()
+		asker, _ := rmptest.Wires(64)
 		defer asker.Close()
 		l := newLine(asker, Options{Patience: time.Minute, Now: fixedTime})
 		a, err := l.begin([16]byte{}, rmp.HookBegin{})
@@ -258,8 +259,7 @@ func TestAJudgeCanGiveUpOneAnswer(t *testing.T) {
 
 func TestAFullConnectionDoesNotHoldUpWhoAsks(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		stuck, _ := newWires()
-		stuck.send = nil // full for ever
+		stuck, _ := rmptest.Wires(0) // nobody receives
 		h := Sidecar(dialling(stuck), Options{Patience: time.Minute})
 		asked := time.Now()
 		var sessions []Session

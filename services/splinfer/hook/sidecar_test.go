@@ -9,12 +9,14 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"runa/services/rmp/rmptest"
 )
 
 // beside is a Sidecar whose judge is served over a wire, and what ends it.
 func beside(t *testing.T, judge Hook) (h Hook, hangUp func()) {
 	t.Helper()
-	asker, served := newWires()
+	asker, served := rmptest.Wires(64)
 	ended := make(chan error, 1)
 	go func() { ended <- Serve(context.Background(), served, judge) }()
 	return Sidecar(dialling(asker), Options{}), func() {
@@ -194,7 +196,7 @@ func TestWhoCannotBeDialledJudgesNothing(t *testing.T) {
 		"nil":   func(context.Context) (Conn, error) { return nil, nil },
 		"panic": func(context.Context) (Conn, error) { panic(secret) },
 		"closed": func(context.Context) (Conn, error) {
-			asker, _ := newWires()
+			asker, _ := rmptest.Wires(64)
 			asker.Close()
 			return asker, nil
 		},
@@ -240,8 +242,8 @@ func TestAPromptThatDoesNotFitAMessageIsNotAnswered(t *testing.T) {
 
 func TestTheNextAnswerDialsAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		first, served := newWires()
-		second, servedNext := newWires()
+		first, served := rmptest.Wires(64)
+		second, servedNext := rmptest.Wires(64)
 		go Serve(context.Background(), served, Empty())
 		go Serve(context.Background(), servedNext, Empty())
 		h := Sidecar(dialling(first, second), Options{})

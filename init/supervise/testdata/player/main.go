@@ -91,7 +91,8 @@ func child(string) {
 // opened keeps files from being closed.
 var opened []*os.File
 
-// open opens files until so many descriptors are open in all.
+// open opens files until the last descriptor is the one before that number: so many are
+// open in all, less what Go itself had open for a moment.
 func open(count string) {
 	for last := 0; last+1 < number(count); {
 		f, err := os.Open("/dev/null")
