@@ -1,6 +1,7 @@
 package qemutests
 
 import (
+	"fmt"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -42,7 +43,7 @@ const eagerly = "spec-ctrl=eager-fpu"
 // domain, with that many MiB of memory; free is what is left for guests.
 func (x XenHost) FirstDomain(t testing.TB, kernel, commandLine, initramfs string, memory, free int) qemu.Machine {
 	t.Helper()
-	limit := sprintf("%dM", memory)
+	limit := fmt.Sprintf("%dM", memory)
 	return qemu.Machine{
 		Kind: qemu.Kernel, Accel: xenAccelerator, Kernel: withoutComma(t, x.Hypervisor),
 		Append: "console=com1 com1=115200,8n1 loglvl=error guest_loglvl=error " + eagerly + " dom0_mem=" + limit + ",max:" + limit,
