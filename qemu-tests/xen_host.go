@@ -30,14 +30,9 @@ func FindXenHost(t testing.TB) XenHost {
 const xenMemory = 256
 
 // xenAccelerator is the same everywhere: TCG emulates the hardware virtualization that PVH
-// guests need, and few hosts offer it inside of KVM. With QEMU 7.2 and Xen 4.17 it must be
-// without SMAP, or the first domain crashes, and without RDTSCP, or Xen stops a PVH guest that
-// uses it.
-var xenAccelerator = qemu.Accel{Name: qemu.TCG.Name, CPU: qemu.TCG.CPU + ",-smap,-smep,-rdtscp"}
-
-// eagerly has Xen switch vector registers with each change of domains. By default it waits for
-// their first use; programs were seen to find other values in them.
-const eagerly = "spec-ctrl=eager-fpu"
+// guests need (AMD's, with nested pages), and few hosts offer it inside of KVM. The processor
+// is an old one without AVX and SMAP.
+var xenAccelerator = qemu.Accel{Name: qemu.TCG.Name, CPU: "phenom,-fxsr-opt,+npt"}
 
 // FirstDomain describes a machine in which the hypervisor starts a kernel as its first
 // domain, with that many MiB of memory; free is what is left for guests.
@@ -46,7 +41,7 @@ func (x XenHost) FirstDomain(t testing.TB, kernel, commandLine, initramfs string
 	limit := fmt.Sprintf("%dM", memory)
 	return qemu.Machine{
 		Kind: qemu.Kernel, Accel: xenAccelerator, Kernel: withoutComma(t, x.Hypervisor),
-		Append: "console=com1 com1=115200,8n1 loglvl=error guest_loglvl=error " + eagerly + " dom0_mem=" + limit + ",max:" + limit,
+		Append: "console=com1 com1=115200,8n1 loglvl=error guest_loglvl=error dom0_mem=" + limit + ",max:" + limit,
 		// QEMU separates the hypervisor's modules by commas, and a module's words by spaces.
 		Initrd:    withoutComma(t, kernel) + " " + commandLine + "," + withoutComma(t, initramfs),
 		MemoryMiB: memory + free + xenMemory,

@@ -3,9 +3,12 @@ package qemutests
 import (
 	"encoding/json"
 	"path"
+	"slices"
 	"strings"
 	"testing"
 
+	"runa/image/build"
+	"runa/image/cache"
 	"runa/image/xen"
 )
 
@@ -25,9 +28,9 @@ type written struct {
 // and others that are only read.
 func writtenGuests() []written {
 	var all []written
-	for i, boot := range xen.Boots { // each with a disk of its own, by the name that the Xen host gives it
+	for _, boot := range xen.Boots {
 		all = append(all, written{configuration(boot), xen.Guest{
-			Disk: sprintf("/dev/vd%c", 'a'+i), Kernel: path.Join(xen.Folder, "bzImage"), Initramfs: path.Join(xen.Folder, "initramfs.cpio.zst"),
+			Disk: diskOnHost, Kernel: path.Join(xen.Folder, "bzImage"), Initramfs: path.Join(xen.Folder, "initramfs.cpio.zst"),
 			CommandLine: rootOnXen,
 		}, boot})
 	}
@@ -38,6 +41,9 @@ func writtenGuests() []written {
 	}
 	return all
 }
+
+// diskOnHost is the image by the name that the Xen host gives it.
+const diskOnHost = "/dev/vda"
 
 // configuration is where the Xen host has the configuration for one way to boot.
 func configuration(boot xen.Boot) string { return "/etc/xen/runa-" + string(boot) + ".cfg" }
@@ -125,4 +131,24 @@ func requireOnlyDisks(t *testing.T, text string) {
 			t.Errorf("the guest has %s: %v", key, list)
 		}
 	}
+}
+
+// requirePygrub has pygrub, which xl can start guests by too, look into the image and fails
+// the test unless it finds the kernel, the initramfs and the command line that are meant.
+func requirePygrub(t *testing.T, host *Appliance, artefacts Artefacts) {
+	host.Must("mkdir /tmp/pygrub", host.Limits.Command)
+	found := host.Must("pygrub -q --output-format=simple --output-directory=/tmp/pygrub "+diskOnHost, host.Limits.Boot)
+	if want := "args " + build.CommandLine; !slices.Contains(strings.Split(found, "\n"), want) {
+		t.Errorf("no line %q in what pygrub printed:\n%s", want, found)
+	}
+	for kind, path := range map[string]string{"kernel": artefacts.Kernel, "ramdisk": artefacts.Initramfs} {
+		hash, err := cache.FileHash(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, _, _ := strings.Cut(host.Must("sha256sum /tmp/pygrub/boot_"+kind+".*", host.Limits.Command), " "); got != hash {
+			t.Errorf("pygrub's %s has SHA-256 %s, want %s", kind, got, hash)
+		}
+	}
+	host.Must("rm -r /tmp/pygrub", host.Limits.Command)
 }

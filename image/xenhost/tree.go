@@ -15,8 +15,14 @@ import (
 // libraryFolder is where Debian's loader looks first.
 const libraryFolder = "lib/x86_64-linux-gnu"
 
-// binaries is where xl expects its own programs.
-const binaries = "usr/lib/xen-4.17/bin"
+// xenFolder is where xl expects what belongs to it, and binaries its own programs.
+const (
+	xenFolder = "usr/lib/xen-4.17"
+	binaries  = xenFolder + "/bin"
+)
+
+// pythonFolder is where Python expects what belongs to it.
+const pythonFolder = "usr/lib/python3.11"
 
 // unwinder is a library that libc loads when it is needed.
 const unwinder = "libgcc_s.so.1"
@@ -25,7 +31,29 @@ const unwinder = "libgcc_s.so.1"
 var programs = map[string][]string{
 	utilities: {"xl", "xenstored", "xenconsoled", "xenconsole", "xen-init-dom0"},
 	store:     {"xenstore-read", "xenstore-write"},
+	python:    {"python3.11"},
 }
+
+// folders that are copied as a whole: Python and what pygrub has of its own, with the
+// readers of file systems.
+var folders = []struct{ from, folder string }{
+	{"libpython3.11-minimal", pythonFolder},
+	{"libpython3.11-stdlib", pythonFolder},
+	{utilities, xenFolder + "/lib"},
+	{guestLibraries, xenFolder + "/lib"},
+}
+
+// extensions are what pygrub loads from those folders. Python has more, whose libraries
+// are not in the host.
+var extensions = []struct{ from, file string }{
+	{"libpython3.11-stdlib", pythonFolder + "/lib-dynload/_ctypes" + extension},
+	{"libpython3.11-stdlib", pythonFolder + "/lib-dynload/_curses" + extension},
+	{utilities, xenFolder + "/lib/python/xenfsimage" + extension},
+	{guestLibraries, xenFolder + "/lib/x86_64-linux-gnu/xenfsimage/fat/fsimage.so"},
+}
+
+// extension ends the names of Python's loadable modules.
+const extension = ".cpython-311-x86_64-linux-gnu.so"
 
 // drivers are the modules of Debian's kernel that the first domain needs: the way to
 // the hypervisor, the back end of disks, and virtio's disks.
@@ -49,6 +77,15 @@ func layOut(roots map[string]string) (*initramfs.Tree, error) {
 	if err := t.File(grub, filepath.Join(roots[pvgrub], grub), 0o644); err != nil {
 		return nil, err
 	}
+	for _, f := range folders {
+		if err := t.Folder(f.folder, filepath.Join(roots[f.from], f.folder)); err != nil {
+			return nil, err
+		}
+	}
+	if err := t.File(binaries+"/pygrub", filepath.Join(roots[utilities], binaries, "pygrub"), 0o755); err != nil {
+		return nil, err
+	}
+	t.Symlink("usr/bin/python3", "/"+binaries+"/python3.11")
 	if err := addPrograms(t, roots); err != nil {
 		return nil, err
 	}
@@ -59,9 +96,9 @@ func layOut(roots map[string]string) (*initramfs.Tree, error) {
 func addPrograms(t *initramfs.Tree, roots map[string]string) error {
 	var elfs, search []string
 	for name, files := range programs {
-		folders := []string{filepath.Join(roots[name], binaries), filepath.Join(roots[name], "usr/bin"), filepath.Join(roots[name], "usr/sbin")}
+		places := []string{filepath.Join(roots[name], binaries), filepath.Join(roots[name], "usr/bin"), filepath.Join(roots[name], "usr/sbin")}
 		for _, file := range files {
-			path, err := libraries.LookUp(file, folders)
+			path, err := libraries.LookUp(file, places)
 			if err != nil {
 				return fmt.Errorf("look for %s in %s: %w", file, name, err)
 			}
@@ -71,8 +108,11 @@ func addPrograms(t *initramfs.Tree, roots map[string]string) error {
 			elfs = append(elfs, path)
 		}
 	}
+	for _, e := range extensions {
+		elfs = append(elfs, filepath.Join(roots[e.from], e.file))
+	}
 	for _, root := range roots {
-		search = append(search, filepath.Join(root, libraryFolder), filepath.Join(root, "usr", libraryFolder))
+		search = append(search, filepath.Join(root, libraryFolder), filepath.Join(root, "usr", libraryFolder), filepath.Join(root, xenFolder, libraryFolder))
 	}
 	found, err := libraries.Closure(elfs, search)
 	if err != nil {

@@ -16,24 +16,27 @@ import (
 
 // The packages that are more than a place to look for libraries in.
 const (
-	hypervisor = "xen-hypervisor-4.17-amd64"
-	kernel     = "linux-image-6.1.0-56-amd64"
-	utilities  = "xen-utils-4.17"
-	store      = "xenstore-utils"
-	busybox    = "busybox-static"
-	pvgrub     = "grub-xen-host"
+	hypervisor     = "xen-hypervisor-4.17-amd64"
+	kernel         = "linux-image-6.1.0-56-amd64"
+	utilities      = "xen-utils-4.17"
+	store          = "xenstore-utils"
+	busybox        = "busybox-static"
+	pvgrub         = "grub-xen-host"
+	guestLibraries = "libxenmisc4.17"
+	python         = "python3.11-minimal"
 )
 
 // packages are all that the host is made of, besides what images are made of too.
 var packages = []string{
 	hypervisor, kernel, utilities, store, busybox, pvgrub,
 	"libc6", "libgcc-s1", "libuuid1", "libext2fs2", "libcom-err2", "liblzma5", "libzstd1", "zlib1g", "libyajl2",
-	"libxenmisc4.17", "libxencall1", "libxendevicemodel1", "libxenevtchn1", "libxenforeignmemory1", "libxengnttab1",
+	guestLibraries, "libxencall1", "libxendevicemodel1", "libxenevtchn1", "libxenforeignmemory1", "libxengnttab1",
 	"libxenhypfs1", "libxenstore4", "libxentoolcore1", "libxentoollog1",
+	python, "libpython3.11-minimal", "libpython3.11-stdlib", "libexpat1", "libffi8", "libncursesw6", "libtinfo6",
 }
 
 // recipe changes when the same packages and scripts give something else.
-const recipe = "xen host 1"
+const recipe = "xen host 2"
 
 //go:embed init.sh
 var initScript []byte
