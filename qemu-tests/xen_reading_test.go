@@ -12,10 +12,8 @@ import (
 	"runa/image/xen"
 )
 
-// oddPaths have signs that mean something in xl's language, or in that of its disks.
-var oddPaths = []string{
-	"/dev/vg/runa", "/images/with space", "/it's", `/a"quote`, `/back\slash\n`, "/comma,vdev=xvdb", "/phy:colon", "/#hash", "/größe/猫", "/100%s",
-}
+// odd is a path with signs that mean something in xl's language, or in that of its disks.
+const odd = `/dev/with space/it's/a"quote"/back\slash\n/comma,vdev=xvdb/phy:colon/#hash/größe/猫/100%s`
 
 // A written guest is what xl is given and what it was made from.
 type written struct {
@@ -25,7 +23,7 @@ type written struct {
 }
 
 // writtenGuests are the configurations that the Xen host gets: those that are started,
-// and others that are only read.
+// and one that is only read.
 func writtenGuests() []written {
 	var all []written
 	for _, boot := range xen.Boots {
@@ -34,12 +32,9 @@ func writtenGuests() []written {
 			CommandLine: rootOnXen,
 		}, boot})
 	}
-	for i, odd := range oddPaths {
-		all = append(all, written{sprintf("/etc/xen/odd-%d.cfg", i), xen.Guest{
-			Disk: odd, Kernel: odd + ".kernel", Initramfs: odd + ".initramfs", CommandLine: `console=tty0 dm-mod.create="a b, c" path=` + odd,
-		}, xen.PV})
-	}
-	return all
+	return append(all, written{"/etc/xen/odd.cfg", xen.Guest{
+		Disk: odd, Kernel: odd + ".kernel", Initramfs: odd + ".initramfs", CommandLine: `console=tty0 dm-mod.create="a b, c" path=` + odd,
+	}, xen.PV})
 }
 
 // diskOnHost is the image by the name that the Xen host gives it.
