@@ -94,17 +94,17 @@ func say(guest *Appliance, line string) {
 	guest.t.Helper()
 	guest.Send(line + "\n")
 	guest.Expect(pattern(`[.+*?()|\[\]{}^$\\]`).ReplaceAllString(line, `.`)+`\n`, guest.Limits.Command)
-	awaitWord(guest)
+	awaitWord(guest.Console, guest.Limits.Answer)
 }
 
 // awaitWord waits for a word of an answer that is whole, with something behind
-// it, and not of the note that the message is being read.
-func awaitWord(guest *Appliance) {
-	guest.t.Helper()
-	note := []string{"reading", "your", "message"}
+// it, and not of the notes that stand before an answer.
+func awaitWord(console *Console, limit time.Duration) {
+	console.t.Helper()
+	notes := strings.Fields("reading your message waiting for the model to be ready")
 	for {
-		match := guest.Expect(`([A-Za-z]+)[ ,.!?]`, guest.Limits.Answer)
-		if !slices.Contains(note, match[1]) {
+		match := console.Expect(`([A-Za-z]+)[ ,.!?]`, limit)
+		if !slices.Contains(notes, match[1]) {
 			return
 		}
 	}
@@ -114,7 +114,7 @@ func killAsker(guest *Appliance) {
 	slowDown(guest, "splinfer")
 	guest.Send("runa ask --raw --temp 0 \"Once upon a time\"\n")
 	guest.Expect(`a time"\n`, guest.Limits.Command)
-	awaitWord(guest)
+	awaitWord(guest.Console, guest.Limits.Answer)
 	found := guest.Second.Must(`grep -l "^runa$" /proc/[0-9]*/comm`, guest.Limits.Command)
 	guest.Second.Must("kill -9 "+pattern(`\d+`).FindString(found), guest.Limits.Command)
 	guest.Must(`true`, guest.Limits.Command)
