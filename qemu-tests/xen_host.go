@@ -32,9 +32,9 @@ const xenMemory = 256
 // xenAccelerator is the same everywhere: TCG emulates the hardware virtualization that PVH
 // guests need (AMD's, with nested pages), and few hosts offer it inside of KVM.
 //
-// The processor is an old one because QEMU 7.2 and Xen 4.17 do not agree on the newer parts.
-// With AVX, programs in a guest find other values in their vector registers and crash, each
-// time; with SMAP the first domain does; with RDTSCP Xen ends a PVH guest that uses it.
+// The processor is an old one because QEMU 7.2 and Xen 4.17 do not agree on newer parts. With
+// XSAVE, by which Xen switches vector registers lazily, programs in a guest find other values
+// in theirs and most crash; with SMAP the first domain does; with RDTSCP Xen ends a PVH guest.
 var xenAccelerator = qemu.Accel{Name: qemu.TCG.Name, CPU: "phenom,-fxsr-opt,-rdtscp,+npt"}
 
 // FirstDomain describes a machine in which the hypervisor starts a kernel as its first
