@@ -137,9 +137,10 @@ const (
 func (a *Appliance) LogIn() {
 	a.t.Helper()
 	a.LogInAtOnce(a.Console)
-	for end := time.Now().Add(a.Limits.Boot); a.Status(a.Console).ReadyAfter == 0; {
+	limit := 4 * a.Limits.Boot // a guest in a guest was seen to need more than one
+	for end := time.Now().Add(limit); a.Status(a.Console).ReadyAfter == 0; {
 		if time.Now().After(end) {
-			a.t.Fatalf("not everything is ready within %v:\n%s%s", a.Limits.Boot, a.Must("runa status; true", a.Limits.Command), a.where())
+			a.t.Fatalf("not everything is ready within %v:\n%s%s", limit, a.Must("runa status; true", a.Limits.Command), a.where())
 		}
 	}
 }
