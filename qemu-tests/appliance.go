@@ -142,6 +142,7 @@ func (a *Appliance) LogIn() {
 		if time.Now().After(end) {
 			a.t.Fatalf("not everything is ready within %v:\n%s%s", limit, a.Must("runa status; true", a.Limits.Command), a.where())
 		}
+		a.Must("sleep 2", a.Limits.Command) // so that asking does not take the processor from what starts
 	}
 }
 
