@@ -44,9 +44,10 @@ test: programs ## every test, in real machines too
 	@$(ENV) set -e; variables="$$($(OUT)/bin/runa-image env --out $(OUT)/test)"; eval "$$variables"; \
 		go test -timeout 55m $(TESTFLAGS) ./...
 
-test-all: test ## what takes too long for every day too: two builds from nothing, 200 power cuts, 100 changed bytes
+test-all: test ## what takes too long for every day too: two builds from nothing, 200 power cuts, 100 changed bytes, all Xen guests
 	@$(ENV) set -e; variables="$$($(OUT)/bin/runa-image env --out $(OUT)/test)"; eval "$$variables"; \
 		RUNA_EMPTY_CACHES=yes go test -timeout 0 -count 1 -v -run '^TestTwoBuildsInDifferentFoldersGiveTheSameBytes$$' ./qemu-tests; \
+		RUNA_XEN_GUESTS=all go test -timeout 0 -count 1 -v -run '^TestAXenHostReadsAndStartsTheImage$$' ./qemu-tests; \
 		RUNA_POWER_CUTS=200 go test -timeout 0 -count 1 -v -run '^TestThePlugIsPulledAtAnyMoment$$' ./qemu-tests; \
 		RUNA_FLIPS=100 go test -timeout 0 -count 1 -v -run '^TestAChangedByteOfTheSystemIsNoticed$$' ./qemu-tests
 

@@ -42,7 +42,7 @@ func TestEveryMachineGivesTheHostsWordsAndPowersOffCleanly(t *testing.T) {
 			}
 			guest := Start(t, machine)
 			guest.LogIn()
-			answer := guest.Must(QuestionLine, guest.Limits.Answer)
+			answer := ask(guest)
 			if machine.Kind == qemu.MicroVM {
 				words = HostWords(t, artefacts, variant(guest))
 				t.Logf("the host says: %q", words)
@@ -50,12 +50,24 @@ func TestEveryMachineGivesTheHostsWordsAndPowersOffCleanly(t *testing.T) {
 			if words == "" {
 				t.Fatal("the host's words are not known: the first machine failed")
 			}
-			if strings.TrimRight(answer, "\n") != words {
-				t.Errorf("the guest answered\n%q\nthe host\n%q", answer, words)
-			}
+			requireWords(guest, answer, words)
 			guest.PowerOff()
 			RequireCleanData(t, machine.Disk)
 		})
+	}
+}
+
+// ask returns what the guest answers to the question.
+func ask(guest *Appliance) string {
+	guest.t.Helper()
+	return strings.TrimRight(guest.Must(QuestionLine, guest.Limits.Answer), "\n")
+}
+
+// requireWords fails the test unless the guest's answer is the host's.
+func requireWords(guest *Appliance, answer, words string) {
+	guest.t.Helper()
+	if answer != words {
+		guest.t.Errorf("the guest answered\n%q\nthe host\n%q", answer, words)
 	}
 }
 

@@ -1,13 +1,13 @@
 package qemutests
 
 import (
-	"encoding/binary"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"testing"
 
 	"runa/image/disk"
+	"runa/image/kernel"
 	"runa/image/qemu"
 )
 
@@ -57,10 +57,11 @@ func newFlips(t *testing.T) *flips {
 	t.Helper()
 	f := &flips{artefacts: FindArtefacts(t)}
 	f.kernel, f.system = contentOf(t, f.artefacts.Kernel), contentOf(t, f.artefacts.SystemFile)
-	// The Linux/x86 boot protocol: setup_sects, payload_offset and payload_length.
-	setup := (int(f.kernel[0x1f1]) + 1) * 512
-	f.kernelStart = setup + int(binary.LittleEndian.Uint32(f.kernel[0x248:]))
-	f.kernelBytes = int(binary.LittleEndian.Uint32(f.kernel[0x24c:])) - 4 // its last 4 bytes are the length again
+	start, end, err := kernel.Payload(f.kernel)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.kernelStart, f.kernelBytes = start, end-start
 	t.Logf("%.1f %% of the kernel's %d bytes are under its check sum; the system has %d", 100*float64(f.kernelBytes)/float64(len(f.kernel)), len(f.kernel), len(f.system))
 	layout := layoutOf(t, f.artefacts.Raw)
 	part, found := layout.Part(disk.SystemName)
@@ -76,12 +77,12 @@ func (f *flips) flipKernel(t *testing.T, at int, bit byte) {
 	t.Helper()
 	changed := append([]byte(nil), f.kernel...)
 	changed[f.kernelStart+at] ^= bit
-	kernel := filepath.Join(t.TempDir(), "bzImage")
-	if err := os.WriteFile(kernel, changed, 0o600); err != nil {
+	path := filepath.Join(t.TempDir(), "bzImage")
+	if err := os.WriteFile(path, changed, 0o600); err != nil {
 		t.Fatal(err)
 	}
 	guest := Start(t, qemu.Machine{
-		Kind: qemu.Kernel, Kernel: kernel, Append: f.artefacts.fromDisk(rootOnSerial + " earlyprintk=serial,ttyS0,115200"),
+		Kind: qemu.Kernel, Kernel: path, Append: f.artefacts.fromDisk(rootOnSerial + " earlyprintk=serial,ttyS0,115200"),
 		Disk: Overlay(t, f.artefacts.Image), MemoryMiB: memory,
 	})
 	if match := guest.Expect(`System halted|`+bannerBegins, guest.Limits.Boot); match[0] != "System halted" {

@@ -82,7 +82,6 @@ requirements() {
 		cat <<-END
 			libvirt-clients virt-xml-validate holds the domain for libvirt against libvirt's schema
 			libxml2-utils xmllint what virt-xml-validate calls
-			libxenmisc4.17 - xl's own parser, which reads the configurations for Xen
 		END
 	esac
 	case $1 in bench)

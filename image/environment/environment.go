@@ -1,6 +1,6 @@
 // Package environment tells the tests where everything is that they run: the
 // built image and its parts, the programs for this machine, the llama.cpp
-// libraries and the models. Tests read it from variables, so that they build
+// libraries, the models and a Xen host. Tests read it from variables, so that they build
 // nothing and know no path.
 package environment
 
@@ -18,6 +18,7 @@ import (
 	"runa/image/llama"
 	"runa/image/model"
 	"runa/image/userland"
+	"runa/image/xenhost"
 )
 
 // Print writes shell assignments, one a line. With bench it also makes what the
@@ -35,6 +36,10 @@ func Print(ctx context.Context, out io.Writer, b build.Builder, bench bool) erro
 	if err != nil {
 		return err
 	}
+	xen, err := xenhost.Make(ctx, b.Fetcher())
+	if err != nil {
+		return err
+	}
 	a := build.In(b.Out)
 	variables := [][2]string{
 		{"RUNA_IMAGE_QCOW2", a.Image},
@@ -49,6 +54,9 @@ func Print(ctx context.Context, out io.Writer, b build.Builder, bench bool) erro
 		{"RUNA_LLAMA_DIR", libraries.Dir},
 		{"RUNA_MODEL_STORIES15M", stories},
 		{"RUNA_MODEL_MINILM", embedding},
+		{"RUNA_XEN", xen.Hypervisor},
+		{"RUNA_XEN_HOST_KERNEL", xen.Kernel},
+		{"RUNA_XEN_HOST_INITRAMFS", xen.Initramfs},
 	}
 	if bench {
 		more, err := benchVariables(ctx, b)

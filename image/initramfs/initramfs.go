@@ -59,15 +59,19 @@ func (t *Tree) File(name, source string, mode fs.FileMode) error {
 
 // Overlay adds all files below dir under the same names. A file that its owner
 // may execute is 0755, any other 0644, whatever the umask of the checkout was.
-func (t *Tree) Overlay(dir string) error {
+func (t *Tree) Overlay(dir string) error { return t.Folder("", dir) }
+
+// Folder adds all files below dir under the same names below name, as Overlay does.
+func (t *Tree) Folder(name, dir string) error {
 	return filepath.WalkDir(dir, func(p string, d fs.DirEntry, err error) error {
 		if err != nil {
 			return fmt.Errorf("lay %s over the root file system: %w", dir, err)
 		}
-		name, err := filepath.Rel(dir, p)
-		if err != nil || name == "." {
+		below, err := filepath.Rel(dir, p)
+		if err != nil || below == "." {
 			return err
 		}
+		name := path.Join(name, below)
 		switch {
 		case d.IsDir():
 			t.Directory(name, 0o755)

@@ -27,6 +27,9 @@ func sample(t *testing.T, stamp time.Time) []byte {
 	if err := tree.Overlay(dir); err != nil {
 		t.Fatal(err)
 	}
+	if err := tree.Folder("usr/lib", filepath.Join(dir, "etc")); err != nil {
+		t.Fatal(err)
+	}
 	tree.Symlink("bin/sh", "run")
 	tree.Directory("data", 0o755)
 	var out bytes.Buffer
@@ -57,7 +60,7 @@ func TestCpioListsWhatWasAdded(t *testing.T) {
 	if err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
-	for _, want := range []string{"-rwxr-xr-x", "bin/sh -> run", "-rw-r--r--", "drwxr-xr-x", "dev/console"} {
+	for _, want := range []string{"-rwxr-xr-x", "bin/sh -> run", "-rw-r--r--", "drwxr-xr-x", "dev/console", "usr/lib/issue"} {
 		if !strings.Contains(string(out), want) {
 			t.Errorf("no %q in:\n%s", want, out)
 		}

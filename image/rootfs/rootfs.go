@@ -18,6 +18,7 @@ import (
 	"runa/image/fetch"
 	"runa/image/initramfs"
 	"runa/image/inventory"
+	"runa/image/libraries"
 	"runa/image/llama"
 	"runa/image/userland"
 	"runa/services/hint"
@@ -91,7 +92,7 @@ func (b *builder) programs(context.Context) error {
 		if err := b.add("bin/"+name, source, 0o755, p); err != nil {
 			return hint.New(err, "make programs")
 		}
-		if libs, err := imports(source); err == nil && len(libs) > 0 {
+		if libs, err := libraries.Imports(source); err == nil && len(libs) > 0 {
 			b.elfs = append(b.elfs, source)
 		}
 	}
@@ -155,7 +156,7 @@ func (b *builder) debian(ctx context.Context) error {
 		return b.add(name, file, 0o755, inventory.Part{Kind: kind, Version: pin.Version, License: pin.License, Origin: pin.Origin()})
 	}
 	for _, tool := range diskTools {
-		file, err := lookUp(tool, prefixed(roots, "sbin"))
+		file, err := libraries.LookUp(tool, prefixed(roots, "sbin"))
 		if err != nil {
 			return fmt.Errorf("add /sbin/%s to the root file system: %w", tool, err)
 		}
@@ -164,7 +165,7 @@ func (b *builder) debian(ctx context.Context) error {
 		}
 		b.elfs = append(b.elfs, file)
 	}
-	libs, err := closure(b.elfs, search)
+	libs, err := libraries.Closure(b.elfs, search)
 	if err != nil {
 		return err
 	}

@@ -53,14 +53,10 @@ var allowed = []string{"name", "type", "kernel", "ramdisk", "extra", "memory", "
 
 func TestNoConfigurationHasANetworkOrAnyOtherDeviceButTheDisk(t *testing.T) {
 	for _, boot := range Boots {
-		text := write(t, guest, boot)
-		for _, match := range assignment.FindAllStringSubmatch(text, -1) {
+		for _, match := range assignment.FindAllStringSubmatch(write(t, guest, boot), -1) {
 			if !slices.Contains(allowed, match[1]) {
 				t.Errorf("%s: key %s", boot, match[1])
 			}
-		}
-		if vif := mustParse(t, text).List("vif"); vif != nil {
-			t.Errorf("%s: xl reads network interfaces %q", boot, vif)
 		}
 	}
 }
@@ -83,70 +79,6 @@ func TestAConfigurationNamesNoPathOfTheHostButThoseGiven(t *testing.T) {
 		if !slices.Equal(found, given) {
 			t.Errorf("%s: paths %q, want %q", boot, found, given)
 		}
-	}
-}
-
-func TestXLReadsWhatWasMeant(t *testing.T) {
-	const line = "console=hvc0 quiet loglevel=3"
-	tests := map[Boot]map[string]string{
-		PV:       {"type": "pv", "kernel": guest.Kernel, "ramdisk": "", "extra": line},
-		ByPVGRUB: {"type": "pv", "kernel": PVGRUB, "ramdisk": "", "extra": ""},
-		PVH:      {"type": "pvh", "kernel": guest.Kernel, "ramdisk": "", "extra": line},
-	}
-	for boot, want := range tests {
-		t.Run(string(boot), func(t *testing.T) {
-			r := mustParse(t, write(t, guest, boot))
-			want["name"] = "runa"
-			for key, value := range want {
-				if got := r.String(key); got != value {
-					t.Errorf("%s: xl reads %q, want %q", key, got, value)
-				}
-			}
-			if memory, vcpus := r.Number("memory"), r.Number("vcpus"); memory != MemoryMiB || vcpus != CPUs {
-				t.Errorf("%d MiB and %d processors", memory, vcpus)
-			}
-			r.expectDisk(guest.Disk)
-		})
-	}
-}
-
-// expectDisk fails unless xl makes one writable raw disk of the configuration's.
-func (r read) expectDisk(path string) {
-	r.Helper()
-	disks := r.List("disk")
-	if len(disks) != 1 {
-		r.Fatalf("disks %q, want one", disks)
-	}
-	disk := r.Disk(disks[0])
-	for key, want := range map[string]any{"pdev_path": path, "vdev": "xvda", "format": "raw", "readwrite": 1.0} {
-		if disk[key] != want {
-			r.Errorf("%s: xl reads %v, want %v; all of it: %v", key, disk[key], want, disk)
-		}
-	}
-}
-
-func TestAnyPathAndCommandLineReachesXLUnchanged(t *testing.T) {
-	for _, path := range []string{
-		"/dev/vg/runa", "/images/with space", "/it's", `/a"quote`, `/back\slash\n`, "/comma,vdev=xvdb", "/phy:colon", "/#hash", "/größe/猫", "/100%s",
-	} {
-		g := Guest{Disk: path, Kernel: path + ".kernel", CommandLine: `dm-mod.create="a b, c" path=` + path}
-		r := mustParse(t, write(t, g, PV))
-		for key, want := range map[string]string{"kernel": g.Kernel, "extra": "console=hvc0 " + g.CommandLine} {
-			if got := r.String(key); got != want {
-				t.Errorf("%s: xl reads %q, want %q", key, got, want)
-			}
-		}
-		r.expectDisk(path)
-	}
-}
-
-func TestXLsParserIsTheOneThatComplains(t *testing.T) {
-	r, accepted := parse(t, "name = \"runa\"\nmemory = = 3\n")
-	if accepted {
-		t.Error("nonsense was accepted")
-	}
-	if got := r.complaints(); !strings.Contains(got, "configuration:2: config parsing error") {
-		t.Errorf("complaint %q", got)
 	}
 }
 

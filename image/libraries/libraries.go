@@ -1,4 +1,7 @@
-package rootfs
+// Package libraries finds the shared libraries that dynamically linked programs
+// need, in folders of unpacked packages: what a root file system must hold beside
+// the programs themselves. It reads ELF files and runs nothing.
+package libraries
 
 import (
 	"debug/elf"
@@ -8,10 +11,10 @@ import (
 	"slices"
 )
 
-// closure returns the shared libraries that the programs and libraries in files
+// Closure returns the shared libraries that the programs and libraries in files
 // need, and those in turn, found by name in the folders of search. The result
 // maps a library's name to its file; what is among files itself is left out.
-func closure(files, search []string) (map[string]string, error) {
+func Closure(files, search []string) (map[string]string, error) {
 	found := map[string]string{}
 	given := map[string]bool{}
 	for _, f := range files {
@@ -19,7 +22,7 @@ func closure(files, search []string) (map[string]string, error) {
 	}
 	queue := slices.Clone(files)
 	for len(queue) > 0 {
-		needed, err := imports(queue[0])
+		needed, err := Imports(queue[0])
 		if err != nil {
 			return nil, err
 		}
@@ -27,7 +30,7 @@ func closure(files, search []string) (map[string]string, error) {
 			if given[name] || found[name] != "" {
 				continue
 			}
-			path, err := lookUp(name, search)
+			path, err := LookUp(name, search)
 			if err != nil {
 				return nil, fmt.Errorf("%s needs %s: %w", filepath.Base(queue[0]), name, err)
 			}
@@ -39,7 +42,9 @@ func closure(files, search []string) (map[string]string, error) {
 	return found, nil
 }
 
-func imports(path string) ([]string, error) {
+// Imports returns the names of the shared libraries that a program or library asks for
+// itself; none if it is statically linked.
+func Imports(path string) ([]string, error) {
 	f, err := elf.Open(path)
 	if err != nil {
 		return nil, fmt.Errorf("read the libraries that %s needs: %w", path, err)
@@ -52,7 +57,9 @@ func imports(path string) ([]string, error) {
 	return libs, nil
 }
 
-func lookUp(name string, search []string) (string, error) {
+// LookUp returns the file of that name in the first folder of search that has one, with
+// symbolic links followed.
+func LookUp(name string, search []string) (string, error) {
 	for _, dir := range search {
 		path := filepath.Join(dir, name)
 		if _, err := os.Stat(path); err == nil {
