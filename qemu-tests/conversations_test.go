@@ -28,7 +28,10 @@ func TestConversationsGoOnAndModelsAreAdded(t *testing.T) {
 		guest.Expect(`you> `, guest.Limits.Answer)
 		slowDown(guest, "splinfer")
 		say(guest, story)
-		guest.Second.Must("sleep 2", guest.Limits.Command) // what is older than a second or two is on the disk
+		for range 6 { // what is older than a second or two, and a few words, is on the disk
+			awaitWord(guest.Console, guest.Limits.Answer)
+		}
+		guest.Second.Must("sleep 2", guest.Limits.Command)
 		guest.process.Kill()
 	})
 	again := Start(t, machine)
