@@ -33,15 +33,27 @@ const (
 
 // Check lets e2fsck mend what can be mended without a question (-p) and says
 // whether something was. device is a partition or a file, partition the same
-// opened for reading. Nothing else is ever written: when e2fsck gives up, the
-// error says what was found and the hint what a person can do.
+// opened for reading. Nothing is written besides but the check sum of a superblock
+// that is otherwise sound (see mendChecksum): when e2fsck gives up, the error says
+// what was found and the hint what a person can do.
 func (t Tools) Check(ctx context.Context, device string, partition io.ReaderAt) (repaired bool, err error) {
 	output, status, err := t.Run(ctx, t.Fsck, "-p", device)
 	if err != nil {
 		return false, fmt.Errorf("check %s: %w", device, err)
 	}
+	mended := false
+	if status&^(fsckCorrected|fsckReboot) != 0 {
+		if mended, err = mendChecksum(device); err != nil {
+			return false, fmt.Errorf("check %s: %w", device, err)
+		}
+	}
+	if mended { // all of the file system shall agree with it
+		if output, status, err = t.Run(ctx, t.Fsck, "-f", "-p", device); err != nil {
+			return false, fmt.Errorf("check %s: %w", device, err)
+		}
+	}
 	if status&^(fsckCorrected|fsckReboot) == 0 {
-		return status != 0, nil
+		return mended || status != 0, nil
 	}
 	if _, cause := ReadSuperblock(partition, superblockOffset); cause != nil {
 		return false, diagnose(device, partition, cause)

@@ -92,6 +92,54 @@ func TestAHealthyFileSystemPassesAndGrows(t *testing.T) {
 	}
 }
 
+// withCopy makes a real ext4 as the builder does, large enough for a copy of its
+// superblock.
+func withCopy(t *testing.T) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "data.img")
+	mke2fs := strings.Replace(tools(t).Fsck, "e2fsck", "mke2fs", 1)
+	if output, status, err := run(t.Context(), mke2fs, "-q", "-t", "ext4", "-O", "metadata_csum", "-b", "4096", "-L", Label, path, "160M"); err != nil || status != 0 {
+		t.Fatalf("%s: %s, %v", mke2fs, output, err)
+	}
+	return path
+}
+
+func TestASuperblockUnderAnOldCheckSumIsMended(t *testing.T) {
+	path := withCopy(t)
+	f := overwrite(t, path, superblockOffset+0x0c, []byte{0xff, 0x01}) // free blocks
+	overwrite(t, path, superblockOffset+0x2c, []byte{1, 2, 3, 4})      // time of the mount
+	overwrite(t, path, superblockOffset+0x3a, []byte{0})               // not unmounted
+	if _, err := ReadSuperblock(f, superblockOffset); err == nil {
+		t.Fatal("nothing is wrong with it")
+	}
+	if repaired, err := tools(t).Check(t.Context(), path, f); err != nil || !repaired {
+		t.Fatalf("repaired %v, %v (%s)", repaired, err, hint.Of(err))
+	}
+	if output, status, err := run(t.Context(), tools(t).Fsck, "-fn", path); status != 0 || err != nil {
+		t.Errorf("e2fsck -fn: %s (%d, %v)", output, status, err)
+	}
+	if s, err := ReadSuperblock(f, superblockOffset); err != nil || s.Label != Label {
+		t.Errorf("%+v, %v", s, err)
+	}
+}
+
+func TestASuperblockThatIsNotItsCopysIsNotMended(t *testing.T) {
+	for name, at := range map[string]int64{"UUID": 0x68, "blocks in a group": 0x21, "size of inodes": 0x58, "a feature": 0x60, "seed of check sums": 0x270, "the journal's inode": 0xe0} {
+		path := withCopy(t)
+		f := overwrite(t, path, superblockOffset+at, []byte{0x35})
+		before, _ := os.ReadFile(path)
+		if mended, err := mendChecksum(path); mended || err != nil {
+			t.Errorf("%s: mended %v, %v", name, mended, err)
+		}
+		if _, err := tools(t).Check(t.Context(), path, f); err == nil || !strings.Contains(hint.Of(err), "nothing was changed") {
+			t.Errorf("%s: %v", name, err)
+		}
+		if after, _ := os.ReadFile(path); string(after) != string(before) {
+			t.Errorf("%s: something was written", name)
+		}
+	}
+}
+
 func TestABrokenSuperblockIsDiagnosedAndLeftAlone(t *testing.T) {
 	for _, c := range []struct {
 		name string

@@ -3,7 +3,7 @@
 // mounts it and, at the end, unmounts it.
 //
 // It never formats anything and never writes to a file system that e2fsck can't
-// mend by itself: a defect ends in an error that says what was found, with a
+// mend by itself, but for a check sum (see mendChecksum): a defect ends in an error that says what was found, with a
 // hint at what a person can do. A power cut at any instant leaves a disk that
 // the next start can use.
 package datadisk
