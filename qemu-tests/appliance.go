@@ -132,11 +132,12 @@ const (
 	bannerEnds   = `whoever reaches this console is its owner`
 )
 
-// LogIn waits for the shell, and in it until everything is ready: the console itself
-// stops waiting for that after ten seconds, which are few where a processor is emulated.
+// LogIn waits until the console says that everything is ready, or after ten seconds,
+// which are few where a processor is emulated, that it isn't yet; it presses Enter and
+// waits in the shell for what is left.
 func (a *Appliance) LogIn() {
 	a.t.Helper()
-	a.LogInAtOnce(a.Console)
+	a.logIn(a.Console, bannerBegins, bannerEnds, `Ready in [\d.]+ s\.|Not ready yet`)
 	limit := 4 * a.Limits.Boot // a guest in a guest was seen to need more than one
 	for end := time.Now().Add(limit); a.Status(a.Console).ReadyAfter == 0; {
 		if time.Now().After(end) {
@@ -150,7 +151,12 @@ func (a *Appliance) LogIn() {
 // everything will be.
 func (a *Appliance) LogInAtOnce(console *Console) {
 	a.t.Helper()
-	for _, sign := range []string{bannerBegins, bannerEnds} {
+	a.logIn(console, bannerBegins, bannerEnds)
+}
+
+func (a *Appliance) logIn(console *Console, signs ...string) {
+	a.t.Helper()
+	for _, sign := range signs {
 		console.Expect(sign, a.Limits.Boot)
 	}
 	console.Send("\n")

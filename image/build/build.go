@@ -11,6 +11,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"runa/image/cache"
@@ -68,7 +69,7 @@ type Artefacts struct {
 	Raw       string // the same disk byte by byte, for sticks and Xen
 	Kernel    string // bzImage
 	Vmlinux   string // the same kernel uncompressed, which a microvm starts faster
-	Initramfs string // the whole root file system, for a machine that shall have it in memory
+	Initramfs string // the whole root file system, for tests that lay files over it
 	System    string // the whole root file system as its partition
 	UKI       string // kernel and command line in one, for UEFI
 	Chrome    string // the same for a Chromebook's firmware, signed
@@ -177,15 +178,17 @@ func (b Builder) tree(ctx context.Context, inv *inventory.Inventory) (*initramfs
 	return tree, b.billInside(ctx, tree, inv)
 }
 
-// system writes the root file system, as a partition and as an archive, and names
-// the partition on the command line.
+// system writes the root file system as a partition, and as an archive if a target
+// has one, and names the partition on the command line.
 func (b Builder) system(ctx context.Context, a Artefacts, inv *inventory.Inventory) error {
 	tree, err := b.tree(ctx, inv)
 	if err != nil {
 		return err
 	}
-	if err := writeFile(a.Initramfs, func(w io.Writer) error { return tree.Write(w, zstdLevel) }); err != nil {
-		return err
+	if slices.Contains(a.Files(b.Targets...), a.Initramfs) {
+		if err := writeFile(a.Initramfs, func(w io.Writer) error { return tree.Write(w, zstdLevel) }); err != nil {
+			return err
+		}
 	}
 	task := b.Progress.Task("system")
 	folder, err := os.MkdirTemp(b.Out, "system-*")

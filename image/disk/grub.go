@@ -41,7 +41,7 @@ terminal_output serial console
 set default=0
 set timeout=0
 menuentry "Runa" {
-	echo "Starting Runa. If nothing follows, this disk is damaged: write the image to it again."
+	echo "Starting Runa. If nothing follows within a minute, this disk is damaged: write the image to it again."
 	linux /boot/bzImage ` + commandLine + `
 }
 `

@@ -110,20 +110,18 @@ func (t *Tree) Unpack(dir string) error {
 	}
 	for _, name := range t.names() {
 		r, to := t.records[name], filepath.Join(dir, filepath.FromSlash(name))
+		var content []byte
 		var err error
+		if r.ReaderAt != nil {
+			content, err = io.ReadAll(io.NewSectionReader(r, 0, int64(r.FileSize)))
+		}
 		switch mode := fs.FileMode(r.Mode & 0o777); r.Mode & cpio.S_IFMT {
 		case cpio.S_IFDIR:
-			err = errors.Join(os.Mkdir(to, 0o755), os.Chmod(to, mode))
+			err = errors.Join(err, os.Mkdir(to, 0o755), os.Chmod(to, mode))
 		case cpio.S_IFLNK:
-			var target []byte
-			if target, err = io.ReadAll(io.NewSectionReader(r, 0, int64(r.FileSize))); err == nil {
-				err = os.Symlink(string(target), to)
-			}
+			err = errors.Join(err, os.Symlink(string(content), to))
 		case cpio.S_IFREG:
-			var content []byte
-			if content, err = io.ReadAll(io.NewSectionReader(r, 0, int64(r.FileSize))); err == nil {
-				err = errors.Join(os.WriteFile(to, content, mode), os.Chmod(to, mode))
-			}
+			err = errors.Join(err, os.WriteFile(to, content, mode), os.Chmod(to, mode))
 		}
 		if err != nil {
 			return fmt.Errorf("unpack the root file system: %w", err)

@@ -11,11 +11,14 @@ package kernel
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"runtime"
+	"strings"
 
 	"runa/image/cache"
 	"runa/image/progress"
@@ -117,7 +120,17 @@ func (b Builder) patches() ([]string, error) {
 	if err != nil {
 		return nil, fmt.Errorf("find the kernel's patches: %w", err)
 	}
-	return filepath.Glob(filepath.Join(folder, "*.patch"))
+	entries, err := os.ReadDir(folder)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("find the kernel's patches: %w", err)
+	}
+	var patches []string
+	for _, e := range entries {
+		if strings.HasSuffix(e.Name(), ".patch") {
+			patches = append(patches, filepath.Join(folder, e.Name()))
+		}
+	}
+	return patches, nil
 }
 
 // make fills dir, a fresh folder of the cache. The source is unpacked inside it,

@@ -59,8 +59,12 @@ func (t Tools) Check(ctx context.Context, device string, partition io.ReaderAt) 
 		return false, diagnose(device, partition, cause)
 	}
 	if status&fsckUncorrected != 0 {
+		changed := "nothing was changed"
+		if mended {
+			changed = "only the superblock's check sum was mended"
+		}
 		return false, hint.New(fmt.Errorf("check %s: the file system has errors that need a person's decision: %s", device, lastLine(output)),
-			"nothing was changed; copy the disk first, then boot with gilgul.console=root and run: e2fsck %s", device)
+			changed+"; copy the disk first, then boot with gilgul.console=root and run: e2fsck %s", device)
 	}
 	return false, fmt.Errorf("check %s: e2fsck ended with status %d: %s", device, status, lastLine(output))
 }

@@ -94,18 +94,18 @@ func TestAHealthyFileSystemPassesAndGrows(t *testing.T) {
 
 // withCopy makes a real ext4 as the builder does, large enough for a copy of its
 // superblock.
-func withCopy(t *testing.T) string {
+func withCopy(t *testing.T, features string) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "data.img")
 	mke2fs := strings.Replace(tools(t).Fsck, "e2fsck", "mke2fs", 1)
-	if output, status, err := run(t.Context(), mke2fs, "-q", "-t", "ext4", "-O", "metadata_csum", "-b", "4096", "-L", Label, path, "160M"); err != nil || status != 0 {
+	if output, status, err := run(t.Context(), mke2fs, "-q", "-t", "ext4", "-O", features, "-b", "4096", "-L", Label, path, "160M"); err != nil || status != 0 {
 		t.Fatalf("%s: %s, %v", mke2fs, output, err)
 	}
 	return path
 }
 
 func TestASuperblockUnderAnOldCheckSumIsMended(t *testing.T) {
-	path := withCopy(t)
+	path := withCopy(t, "metadata_csum")
 	f := overwrite(t, path, superblockOffset+0x0c, []byte{0xff, 0x01}) // free blocks
 	overwrite(t, path, superblockOffset+0x2c, []byte{1, 2, 3, 4})      // time of the mount
 	overwrite(t, path, superblockOffset+0x3a, []byte{0})               // not unmounted
@@ -125,7 +125,7 @@ func TestASuperblockUnderAnOldCheckSumIsMended(t *testing.T) {
 
 func TestASuperblockThatIsNotItsCopysIsNotMended(t *testing.T) {
 	for name, at := range map[string]int64{"UUID": 0x68, "blocks in a group": 0x21, "size of inodes": 0x58, "a feature": 0x60, "seed of check sums": 0x270, "the journal's inode": 0xe0} {
-		path := withCopy(t)
+		path := withCopy(t, "metadata_csum")
 		f := overwrite(t, path, superblockOffset+at, []byte{0x35})
 		before, _ := os.ReadFile(path)
 		if mended, err := mendChecksum(path); mended || err != nil {
@@ -137,6 +137,17 @@ func TestASuperblockThatIsNotItsCopysIsNotMended(t *testing.T) {
 		if after, _ := os.ReadFile(path); string(after) != string(before) {
 			t.Errorf("%s: something was written", name)
 		}
+	}
+}
+
+func TestAFileSystemWithoutCheckSumsGetsNone(t *testing.T) {
+	path := withCopy(t, "^metadata_csum")
+	before, _ := os.ReadFile(path)
+	if mended, err := mendChecksum(path); mended || err != nil {
+		t.Errorf("mended %v, %v", mended, err)
+	}
+	if after, _ := os.ReadFile(path); string(after) != string(before) {
+		t.Error("something was written")
 	}
 }
 

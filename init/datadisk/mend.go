@@ -60,7 +60,8 @@ func mendChecksum(device string) (mended bool, err error) {
 		return false, nil
 	}
 	sum := ^crc32.Checksum(first[:checksumOffset], castagnoli)
-	if sum == le.Uint32(first[checksumOffset:]) || !changing.onlyDiffer(first, backup) {
+	hasSum := le.Uint32(first[0x64:])&featureChecksums != 0
+	if !hasSum || sum == le.Uint32(first[checksumOffset:]) || !changing.onlyDiffer(first, backup) {
 		return false, nil
 	}
 	if _, err := f.WriteAt(le.AppendUint32(nil, sum), superblockOffset+checksumOffset); err != nil {
