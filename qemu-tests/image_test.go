@@ -79,7 +79,7 @@ func TestInspectNamesEveryPartAndNoticesAChangedOne(t *testing.T) {
 		`runa-boot`, `runa-data`, `boot +grub +2\.\S+ +GPL-3\.0`,
 		`kernel +linux +6\.12\S* +GPL-2\.0-only`, `model +stories15m .*MIT`, `program +gilgul .*Apache-2\.0`,
 		`library +libllama\S* .*MIT`, `library +libc\.so\.6 .*LGPL`, `userland +bb .*BSD-3-Clause`,
-		`(?m)^/boot/bzImage is what the inventory says`, `(?m)^/EFI/BOOT/BOOTX64.EFI is what the inventory says`,
+		`(?m)^/boot/bzImage is what the inventory says`, `(?m)^partition runa-system is what the inventory says`, `(?m)^partition runa-chromeos is what the inventory says`, `(?m)^/EFI/BOOT/BOOTX64.EFI is what the inventory says`,
 	} {
 		if !regexp.MustCompile(want).MatchString(said) {
 			t.Errorf("nothing matches %q in\n%s", want, said)
@@ -105,7 +105,7 @@ func TestInspectNamesEveryPartAndNoticesAChangedOne(t *testing.T) {
 		t.Fatal(err)
 	}
 	changed := fails(t, inspect, "inspect", raw)
-	if !strings.Contains(changed, "has sha256") || !strings.Contains(changed, "hint: ") {
+	if !strings.Contains(changed, "bzImage is not what the inventory says: its sha256 is") || !strings.Contains(changed, "hint: ") {
 		t.Errorf("of a changed kernel it says\n%s", changed)
 	}
 }

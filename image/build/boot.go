@@ -105,6 +105,6 @@ func (b Builder) chrome(ctx context.Context, a Artefacts, inv *inventory.Invento
 	}
 	return enter(inv, a.Chrome, inventory.Part{
 		Name: "chromeos-kernel", Kind: "boot", Version: b.Version, License: pin.License + " (key block)",
-		Origin: "kernel and " + pin.Origin(), Path: "disk:partition " + disk.ChromeName,
+		Origin: "kernel and " + pin.Origin(), Path: disk.PartitionPath(disk.ChromeName),
 	})
 }

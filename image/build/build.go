@@ -207,7 +207,7 @@ func (b Builder) system(ctx context.Context, a Artefacts, inv *inventory.Invento
 	inv.CommandLine = options + " " + systemdisk.Option + "=" + system.String()
 	return enter(inv, a.System, inventory.Part{
 		Name: "system", Kind: "boot", Version: b.Version, License: "see the system's parts",
-		Origin: "the system's parts", Path: "disk:partition " + disk.SystemName,
+		Origin: "the system's parts", Path: disk.PartitionPath(disk.SystemName),
 	})
 }
 

@@ -3,8 +3,7 @@ package flash
 import (
 	"bytes"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
 	"reflect"
@@ -17,14 +16,14 @@ import (
 // maxInventory bounds how much is read for an inventory, in bytes.
 const maxInventory = 4 << 20
 
-// checkFiles compares the boot partition's files with an inventory.
-func checkFiles(ctx context.Context, found *findings, r io.ReaderAt, size int64, wanted *inventory.Inventory) error {
-	files, err := disk.OpenBoot(r, size)
+// checkFiles compares boot files and the system's partitions with an inventory.
+func checkFiles(ctx context.Context, found *findings, r io.ReaderAt, layout disk.Layout, wanted *inventory.Inventory) error {
+	contents, err := disk.OpenContents(r, layout)
 	if err != nil {
 		found.wrongFile(fmt.Errorf("partition %s is %w: %w", disk.BootName, ErrDiffers, err))
 		return nil
 	}
-	own, err := readInventory(files)
+	own, err := readInventory(contents.Boot)
 	if err != nil {
 		found.wrongFile(fmt.Errorf("%s is %w: %w", disk.InventoryPath, ErrDiffers, err))
 		own = inventory.Inventory{}
@@ -35,18 +34,18 @@ func checkFiles(ctx context.Context, found *findings, r io.ReaderAt, size int64,
 		found.wrongFile(fmt.Errorf("it is another build (version %s for %s), %w", own.Version, own.Target, ErrDiffers))
 	}
 	for _, p := range wanted.Parts {
-		path, ok := strings.CutPrefix(p.Path, "esp:")
-		if !ok {
-			continue
-		}
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		if err := checkFile(files, path, p); err != nil {
-			found.wrongFile(err)
-			continue
+		_, name, _ := strings.Cut(p.Path, ":")
+		err := contents.Check(p.Path, p.Bytes, p.SHA256)
+		switch {
+		case errors.Is(err, disk.ErrElsewhere):
+		case err != nil:
+			found.wrongFile(fmt.Errorf("%s is %w: %w", name, ErrDiffers, err))
+		default:
+			found.good = append(found.good, name+" is what the inventory says")
 		}
-		found.good = append(found.good, path+" is what the inventory says")
 	}
 	return nil
 }
@@ -75,22 +74,4 @@ func readInventory(files *disk.BootFiles) (inventory.Inventory, error) {
 		return inventory.Inventory{}, err
 	}
 	return inventory.Parse(data)
-}
-
-func checkFile(files *disk.BootFiles, path string, want inventory.Part) error {
-	f, size, err := files.Open(path)
-	if err != nil {
-		return fmt.Errorf("%s is %w: %w", path, ErrDiffers, err)
-	}
-	if size != want.Bytes {
-		return fmt.Errorf("%s is %w: it has %d bytes, expected %d", path, ErrDiffers, size, want.Bytes)
-	}
-	hash := sha256.New()
-	if _, err := io.Copy(hash, f); err != nil {
-		return fmt.Errorf("%s is %w: %w", path, ErrDiffers, err)
-	}
-	if got := hex.EncodeToString(hash.Sum(nil)); got != want.SHA256 {
-		return fmt.Errorf("%s is %w: its sha256 is %s, expected %s", path, ErrDiffers, got, want.SHA256)
-	}
-	return nil
 }

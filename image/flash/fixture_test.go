@@ -58,7 +58,7 @@ func (b built) make() error {
 		}
 		path := "esp:" + file.path
 		if file.path == "" {
-			path = "disk:" + file.name
+			path = disk.PartitionPath(map[string]string{"system": disk.SystemName, "chromeos-kernel": disk.ChromeName}[file.name])
 		}
 		hash := sha256.Sum256(file.data)
 		inv.Parts = append(inv.Parts, inventory.Part{

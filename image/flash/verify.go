@@ -95,8 +95,7 @@ func check(ctx context.Context, s source, wanted *inventory.Inventory, print *pr
 	if err := checkRecord(ctx, &found, s, rec, recordErr, layout, print); err != nil {
 		return found, err
 	}
-	boot, _ := layout.Part(disk.BootName)
-	if err := checkFiles(ctx, &found, io.NewSectionReader(s, boot.Start, boot.Size), boot.Size, wanted); err != nil {
+	if err := checkFiles(ctx, &found, s, layout, wanted); err != nil {
 		return found, err
 	}
 	data, _ := layout.Part(disk.DataName)

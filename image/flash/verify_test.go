@@ -79,14 +79,18 @@ func TestAnImageWithoutARecordIsComparedWithItsInventory(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	data[bytes.Index(data, bytes.Repeat([]byte("uki"), 1000))+10] ^= 1
-	path := filepath.Join(t.TempDir(), "flipped.raw")
-	if err := os.WriteFile(path, data, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	_, err = verify(t, packed(t, path), "")
-	if !errors.Is(err, ErrDiffers) || !strings.Contains(err.Error(), disk.UKIPath) || !strings.Contains(hint.Of(err), "don't boot it") {
-		t.Errorf("got %v, hint %q", err, hint.Of(err))
+	for content, want := range map[string]string{"uki": disk.UKIPath, "erofs": "partition " + disk.SystemName, "CHROMEOS": "partition " + disk.ChromeName} {
+		at := bytes.Index(data, bytes.Repeat([]byte(content), 1000)) + 10
+		data[at] ^= 1
+		path := filepath.Join(t.TempDir(), "flipped.raw")
+		if err := os.WriteFile(path, data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		_, err = verify(t, packed(t, path), "")
+		if !errors.Is(err, ErrDiffers) || !strings.Contains(err.Error(), want) || !strings.Contains(hint.Of(err), "don't boot it") {
+			t.Errorf("%s: got %v, hint %q", want, err, hint.Of(err))
+		}
+		data[at] ^= 1
 	}
 }
 

@@ -1,12 +1,10 @@
 // Package inspect looks into a finished image, raw or qcow2, and says what it
-// is: its partitions and the parts of its inventory, with the files of the boot
-// partition checked against the hashes that the inventory gives for them. The
+// is: its partitions and the parts of its inventory, with what a machine starts from
+// checked against the hashes that the inventory gives: boot files and the system. The
 // image is only read, and nothing in it is trusted.
 package inspect
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -47,15 +45,11 @@ func image(out io.Writer, f *os.File) error {
 		return hint.New(err, "images are made by `runa-image build`")
 	}
 	printParts(out, layout)
-	boot, ok := layout.Part(disk.BootName)
-	if !ok {
-		return hint.New(fmt.Errorf("no partition named %s", disk.BootName), "is it an image of Runa?")
-	}
-	files, err := disk.OpenBoot(io.NewSectionReader(r, boot.Start, boot.Size), boot.Size)
+	contents, err := disk.OpenContents(r, layout)
 	if err != nil {
-		return err
+		return hint.New(err, "is it an image of Runa?")
 	}
-	list, err := readInventory(files)
+	list, err := readInventory(contents.Boot)
 	if err != nil {
 		return err
 	}
@@ -67,7 +61,7 @@ func image(out io.Writer, f *os.File) error {
 	if err := inv.Table(out); err != nil {
 		return err
 	}
-	return check(out, files, inv)
+	return check(out, contents, inv)
 }
 
 // open returns the disk's bytes, whichever of the two formats holds them.
@@ -99,25 +93,20 @@ func printParts(out io.Writer, layout disk.Layout) {
 	t.Flush()
 }
 
-// check compares the boot partition's files with the inventory.
-func check(out io.Writer, files *disk.BootFiles, inv inventory.Inventory) error {
+// check compares what a machine starts from with the inventory.
+func check(out io.Writer, contents *disk.Contents, inv inventory.Inventory) error {
 	fmt.Fprintln(out)
 	var wrong []error
 	for _, p := range inv.Parts {
-		path, ok := strings.CutPrefix(p.Path, "esp:")
-		if !ok {
-			continue
+		_, name, _ := strings.Cut(p.Path, ":")
+		err := contents.Check(p.Path, p.Bytes, p.SHA256)
+		switch {
+		case errors.Is(err, disk.ErrElsewhere):
+		case err != nil:
+			wrong = append(wrong, fmt.Errorf("%s is not what the inventory says: %w", name, err))
+		default:
+			fmt.Fprintf(out, "%s is what the inventory says\n", name)
 		}
-		hash, err := hashFile(files, path, p.Bytes)
-		if err != nil {
-			wrong = append(wrong, err)
-			continue
-		}
-		if hash != p.SHA256 {
-			wrong = append(wrong, fmt.Errorf("%s has sha256 %s, the inventory says %s", path, hash, p.SHA256))
-			continue
-		}
-		fmt.Fprintf(out, "%s is what the inventory says\n", path)
 	}
 	if len(wrong) > 0 {
 		return hint.New(errors.Join(wrong...), "don't boot it: write the image again from its source")
@@ -138,19 +127,4 @@ func readInventory(files *disk.BootFiles) ([]byte, error) {
 		return nil, fmt.Errorf("read %s: %w", disk.InventoryPath, err)
 	}
 	return data, nil
-}
-
-func hashFile(files *disk.BootFiles, path string, want int64) (string, error) {
-	f, size, err := files.Open(path)
-	if err != nil {
-		return "", err
-	}
-	if size != want {
-		return "", fmt.Errorf("%s has %d bytes, the inventory says %d", path, size, want)
-	}
-	h := sha256.New()
-	if _, err := io.Copy(h, f); err != nil {
-		return "", fmt.Errorf("read %s: %w", path, err)
-	}
-	return hex.EncodeToString(h.Sum(nil)), nil
 }
