@@ -1,6 +1,7 @@
 package qemutests
 
 import (
+	"errors"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -9,6 +10,7 @@ import (
 	"runa/image/disk"
 	"runa/image/kernel"
 	"runa/image/qemu"
+	"runa/init/systemdisk"
 )
 
 // usualFlips is how many changed bytes a test has that nobody gave a number
@@ -129,4 +131,41 @@ func TestAKernelWithoutItsSystemSaysSoAndCanBeSwitchedOff(t *testing.T) {
 	guest = Start(t, qemu.Machine{Kind: qemu.Kernel, Kernel: artefacts.Kernel, Append: artefacts.fromDisk(rootOnSerial), MemoryMiB: memory})
 	guest.Expect(`Attach the disk`, guest.Limits.Boot)
 	guest.process.Kill()
+}
+
+// The last step before gilgul fails when the disks and terminals of the kernel's own
+// archive are already gone: the person must be told all the same.
+func TestASystemThatCannotBeEnteredIsExplained(t *testing.T) {
+	f := newFlips(t)
+	tree, path := t.TempDir(), filepath.Join(t.TempDir(), "system")
+	for _, folder := range []string{"bin", "dev", "proc", "sys"} {
+		if err := os.Mkdir(filepath.Join(tree, folder), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.WriteFile(filepath.Join(tree, "bin/gilgul"), []byte("no program"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	system, err := disk.WriteSystem(t.Context(), tree, path, disk.Epoch, disk.Tools{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	raw := filepath.Join(t.TempDir(), "disk.raw")
+	run(t, "coreutils", "cp", "--sparse=always", f.artefacts.Raw, raw)
+	to, err := os.OpenFile(raw, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = to.WriteAt(contentOf(t, path), f.systemStart)
+	if err := errors.Join(err, to.Close()); err != nil {
+		t.Fatal(err)
+	}
+	guest := Start(t, qemu.Machine{
+		Kind: qemu.Kernel, Kernel: f.artefacts.Kernel, Append: rootOnSerial + " " + systemdisk.Option + "=" + system.String(),
+		Disk: raw, Format: "raw", MemoryMiB: memory,
+	})
+	guest.Expect(`Runa did not start: start /bin/gilgul: permission denied`, guest.Limits.Boot)
+	guest.Expect(`Press Enter to switch`, guest.Limits.Command)
+	guest.Send("\n")
+	guest.Ended()
 }

@@ -182,7 +182,7 @@ func TestATerminalWithoutADeviceIsSkipped(t *testing.T) {
 		t.Fatal(err)
 	}
 	fallback := Terminal{Path: "/dev/console"}
-	got := Usable([]Terminal{{Path: file}, {Path: file + "absent"}}, fallback)
+	got := usable([]Terminal{{Path: file}, {Path: file + "absent"}}, fallback)
 	if len(got) != 1 || got[0] != fallback {
 		t.Errorf("got %v", got)
 	}

@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"runa/init/boot"
 )
 
 // Terminal is a device a person may sit at.
@@ -23,22 +25,32 @@ func (t Terminal) Term() string {
 	return "vt220"
 }
 
-// Usable returns those of the terminals that have a device behind them, or
+// Named returns the terminals that the kernel's command line names and that have a
+// device behind them, or the kernel's own console when none has.
+func Named(line boot.CommandLine) []Terminal {
+	var named []Terminal
+	for _, t := range line.Consoles() {
+		named = append(named, Terminal{Path: "/dev/" + t.Name, Baud: t.Baud})
+	}
+	return usable(named, Terminal{Path: "/dev/console"})
+}
+
+// usable returns those of the terminals that have a device behind them, or
 // fallback when none has.
-func Usable(terminals []Terminal, fallback Terminal) []Terminal {
-	var usable []Terminal
+func usable(terminals []Terminal, fallback Terminal) []Terminal {
+	var found []Terminal
 	for _, t := range terminals {
 		f, err := t.open(unix.O_NONBLOCK)
 		if err != nil {
 			continue
 		}
 		f.Close()
-		usable = append(usable, t)
+		found = append(found, t)
 	}
-	if len(usable) == 0 {
+	if len(found) == 0 {
 		return []Terminal{fallback}
 	}
-	return usable
+	return found
 }
 
 // open opens the terminal without making it anybody's controlling terminal. A

@@ -55,8 +55,6 @@ type machine struct {
 	trip    chan struct{} // see faults.go
 }
 
-var fallback = console.Terminal{Path: "/dev/console"}
-
 // Run is PID 1. It returns only when the machine could not be ended.
 func Run(version string) error {
 	ctx, cancel := context.WithCancel(context.Background())
@@ -106,11 +104,7 @@ func (m *machine) readCommandLine() {
 		m.problem("read the kernel's command line", err)
 	}
 	m.line = boot.ParseCommandLine(string(text))
-	var named []console.Terminal
-	for _, t := range m.line.Consoles() {
-		named = append(named, console.Terminal{Path: "/dev/" + t.Name, Baud: t.Baud})
-	}
-	m.terminals = console.Usable(named, fallback)
+	m.terminals = console.Named(m.line)
 }
 
 // tell reports what failed at boot. Without a vital step there may be no

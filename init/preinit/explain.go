@@ -11,7 +11,6 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"runa/init/boot"
 	"runa/init/console"
 	"runa/init/contain"
 	"runa/init/systemdisk"
@@ -40,15 +39,6 @@ again: runa-image flash. If that happens twice, the disk is worn out.
 		said += "Try once more; if it stays so, write the image to the disk again: runa-image flash.\n"
 	}
 	return "\n" + said + "Press Enter to switch the machine off.\n"
-}
-
-// named are the terminals that the command line names.
-func named(line boot.CommandLine) []console.Terminal {
-	var terminals []console.Terminal
-	for _, t := range line.Consoles() {
-		terminals = append(terminals, console.Terminal{Path: "/dev/" + t.Name, Baud: t.Baud})
-	}
-	return terminals
 }
 
 // newLines ends lines as terminals that nobody has set up need them.

@@ -38,10 +38,11 @@ const (
 // Run is the whole program. It never returns.
 func Run() {
 	line, err := prepare()
-	terminals := console.Usable(named(line), console.Terminal{Path: "/dev/console"})
+	terminals := console.Named(line)
 	screen := newLines{console.All(terminals)}
 	if err == nil {
 		err = start(line, screen)
+		_, _ = prepare() // enter may have let go of /dev, by which terminals are found
 	}
 	fmt.Fprint(screen, explain(err))
 	switchOff(terminals)
