@@ -143,7 +143,10 @@ func TestASystemThatCannotBeEnteredIsExplained(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if err := os.WriteFile(filepath.Join(tree, "bin/gilgul"), []byte("no program"), 0o644); err != nil {
+	// Not to be compressed into one block: a system of one block has no tree.
+	var program [16 * systemdisk.BlockSize]byte
+	rand.NewChaCha8([32]byte{}).Read(program[:])
+	if err := os.WriteFile(filepath.Join(tree, "bin/gilgul"), program[:], 0o644); err != nil {
 		t.Fatal(err)
 	}
 	system, err := disk.WriteSystem(t.Context(), tree, path, disk.Epoch, disk.Tools{})
