@@ -50,7 +50,8 @@ type Config struct {
 	Problem   func(what string, err error) // a person is told
 }
 
-// Services are the supervised services and what is known of them.
+// Services are the supervised services and what is known of them. Before Open only
+// DataIsThere, Settled and ReadyAfter may be used.
 type Services struct {
 	Supervisor *supervise.Supervisor
 
@@ -66,11 +67,16 @@ type Services struct {
 	after time.Duration // from the start to everything ready, 0 until then
 }
 
+// New does nothing yet: it takes no time that a person at the console would wait for.
+func New(c Config) *Services {
+	return &Services{config: c, settled: make(chan struct{}), data: make(chan error, 1), events: newEvents()}
+}
+
 // Open reads the manifests and makes ready what services need. Nothing in it is
 // a reason to stop: each thing that fails is a problem a person is told, and
 // what can run does.
-func Open(ctx context.Context, c Config) *Services {
-	s := &Services{config: c, settled: make(chan struct{}), data: make(chan error, 1), events: newEvents()}
+func (s *Services) Open(ctx context.Context) {
+	c := s.config
 	declared := s.readManifests()
 	s.host = &supervise.Host{
 		Reaper: c.Reaper, Logs: c.Logs, Log: c.Log, DataRoot: c.Data, User: c.User,
@@ -91,7 +97,6 @@ func Open(ctx context.Context, c Config) *Services {
 		System: s.host, Log: c.Log, OnChange: s.changed,
 		ForgetBusKey: s.bus.ForgetKey, WaitBusKey: s.bus.WaitKey,
 	})
-	return s
 }
 
 func withBus(env map[string]string, path string) map[string]string {

@@ -59,7 +59,7 @@ func mendChecksum(device string) (mended bool, err error) {
 	if _, err := f.ReadAt(backup, block*s.BlockSize); err != nil {
 		return false, nil
 	}
-	sum := ^crc32.Checksum(first[:checksumOffset], castagnoli)
+	sum := ^crc32.Checksum(first[:checksumOffset], castagnoli())
 	hasSum := le.Uint32(first[0x64:])&featureChecksums != 0
 	if !hasSum || sum == le.Uint32(first[checksumOffset:]) || !changing.onlyDiffer(first, backup) {
 		return false, nil

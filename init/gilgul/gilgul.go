@@ -50,6 +50,7 @@ type machine struct {
 	state     state
 	dog       *watchdog.Watchdog
 	*assembly.Services
+	opened  chan struct{} // closed when Services are
 	rescues chan console.Trouble
 	ends    chan power.Request
 	trip    chan struct{} // see faults.go
@@ -63,6 +64,7 @@ func Run(version string) error {
 	m := &machine{
 		version: version,
 		logs:    logring.NewSet(logring.Options{}),
+		opened:  make(chan struct{}),
 		rescues: make(chan console.Trouble),
 		ends:    make(chan power.Request, 1),
 		trip:    make(chan struct{}),
@@ -77,12 +79,7 @@ func Run(version string) error {
 	m.sealRoot()
 	m.guard = netguard.New(m.kernelNetwork(), m.log)
 	m.protect(ctx, "guard the network", func(ctx context.Context) error { m.guard.Watch(ctx); return nil })
-	m.Services = m.openServices(ctx)
-	m.protect(ctx, "run the services", m.Services.Run)
-	m.protect(ctx, "feed the watchdog", m.feedWatchdog)
-	m.protect(ctx, "mount /data", m.mountData)
-	m.protect(ctx, "answer commands", m.serveControl)
-	m.protect(ctx, "check the system", m.checkSystem)
+	m.Services = m.newServices()
 	login, logout := context.WithCancel(ctx)
 	defer logout()
 	for _, t := range m.terminals {
@@ -91,6 +88,12 @@ func Run(version string) error {
 			return nil
 		})
 	}
+	m.protect(ctx, "mount /data", m.mountData)
+	m.openServices(ctx)
+	m.protect(ctx, "run the services", m.Services.Run)
+	m.protect(ctx, "feed the watchdog", m.feedWatchdog)
+	m.protect(ctx, "answer commands", m.serveControl)
+	m.protect(ctx, "check the system", m.checkSystem)
 	request := m.waitForEnd(ctx)
 	logout() // nobody shall begin what is about to end
 	m.log.Info("the machine ends", "action", request.Action, "reason", request.Reason)

@@ -31,14 +31,13 @@ var ownerRights = splinter.Rights{
 	Write: []string{"name:*", "key:owner/*", "topic:owner/*"},
 }
 
-// openServices says where the appliance keeps what services need.
-func (m *machine) openServices(ctx context.Context) *assembly.Services {
-	m.makeBusFolder()
+// newServices says where the appliance keeps what services need.
+func (m *machine) newServices() *assembly.Services {
 	share, err := share()
 	if err != nil {
 		m.problem("limit the services", err)
 	}
-	return assembly.Open(ctx, assembly.Config{
+	return assembly.New(assembly.Config{
 		Manifests: manifestFolder, Root: os.DirFS("/"), Data: dataFolder, Bus: splinter.DefaultPath,
 		Cgroup: servicesCgroup, Share: share, Enclose: enclose, User: manifest.SystemUser,
 		Grants: map[uint32]splinter.Rights{ownerUID: ownerRights},
@@ -70,8 +69,21 @@ func (m *machine) makeBusFolder() {
 	}
 }
 
+// openServices makes ready what services need, beside which a person is at the
+// console already.
+func (m *machine) openServices(ctx context.Context) {
+	m.makeBusFolder()
+	m.Services.Open(ctx)
+	close(m.opened)
+}
+
 // serviceLines are the services as the banner shows them.
 func (m *machine) serviceLines() []console.Service {
+	select {
+	case <-m.opened:
+	default:
+		return []console.Service{{Name: "services", State: "starting"}}
+	}
 	var lines []console.Service
 	for _, one := range m.Supervisor.Status() {
 		lines = append(lines, console.Service{Name: one.Name, State: one.State, Reason: one.Reason})

@@ -3,7 +3,6 @@ package manifest
 import (
 	"fmt"
 	"maps"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -204,10 +203,6 @@ var busKeys = []key{
 		s.Bus.Write = p.patterns(n)
 	}},
 }
-
-// validName is what a service or user may be called: it becomes a file name, a
-// cgroup's name and part of a bus key.
-var validName = regexp.MustCompile(`^[a-z][a-z0-9-]{0,31}$`)
 
 // groups are all keys by the mapping they stand in.
 func groups() map[string][]key {

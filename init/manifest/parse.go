@@ -9,6 +9,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"runa/init/servicename"
 	"runa/services/hint"
 	"runa/services/yamlfile"
 
@@ -49,7 +50,7 @@ func Parse(file string, data []byte) (Service, error) {
 	p := &parser{file: file}
 	service := Defaults(strings.TrimSuffix(filepath.Base(file), ".yaml"))
 	service.File = file
-	if !validName.MatchString(service.Name) {
+	if !servicename.Valid(service.Name) {
 		p.failAt(1, 1, "rename the file", "a service cannot be called %q: small letters, digits and -, at most 32, starting with a letter", service.Name)
 	}
 	if body := p.tree(data); body != nil {

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"runa/init/servicename"
 	"runa/services/yamlfile"
 )
 
@@ -14,7 +15,7 @@ import (
 // no only to what Parse would refuse, and need not say no to all of that: in a
 // folder full of garbage it finds the files that are worth parsing.
 func plausible(file string, data []byte) bool {
-	if !validName.MatchString(strings.TrimSuffix(filepath.Base(file), ".yaml")) {
+	if !servicename.Valid(strings.TrimSuffix(filepath.Base(file), ".yaml")) {
 		return false
 	}
 	if len(data) > MaxBytes || !utf8.Valid(data) || !bytes.Contains(data, []byte("exec")) || yamlfile.TooDeep(data, maxDepth) > 0 {

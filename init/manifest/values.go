@@ -11,6 +11,7 @@ import (
 
 	"github.com/goccy/go-yaml/ast"
 
+	"runa/init/servicename"
 	"runa/services/splinter"
 	"runa/services/yamlfile"
 )
@@ -97,7 +98,7 @@ func (p *parser) name(n ast.Node, what string, to *string) {
 	if !p.word(n, &s) {
 		return
 	}
-	if !validName.MatchString(s) {
+	if !servicename.Valid(s) {
 		p.fail(n, "", "%q cannot be the name of a %s: small letters, digits and -, at most 32, starting with a letter", s, what)
 		return
 	}

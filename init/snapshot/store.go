@@ -5,13 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
-	"regexp"
 	"sync"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
 	"golang.org/x/sys/unix"
 
+	"runa/init/servicename"
 	"runa/services/hint"
 )
 
@@ -208,9 +208,6 @@ func (s *Store) exchange(home handle, name string, aside handle, other string) e
 	return errors.Join(s.disk.sync(home), s.disk.sync(aside))
 }
 
-// validService is what a service's name looks like; it becomes a folder's name.
-var validService = regexp.MustCompile(`^[a-z][a-z0-9-]{0,63}$`)
-
 // turn is one operation on a service's states.
 type turn struct {
 	ctx    context.Context
@@ -221,7 +218,7 @@ type turn struct {
 // begin waits for the service's turn; urgent ends what is under way and isn't
 // urgent itself. end must be called.
 func (s *Store) begin(ctx context.Context, service string, urgent bool) (_ context.Context, end func(), err error) {
-	if !validService.MatchString(service) {
+	if !servicename.Valid(service) {
 		return nil, nil, fmt.Errorf("%q is not the name of a service", service)
 	}
 	work, cancel := context.WithCancel(ctx)

@@ -4,12 +4,12 @@ import (
 	"bytes"
 	"fmt"
 	"io"
-	"regexp"
 	"strings"
 	"time"
 	"unicode"
 
 	"runa/init/lifecycle"
+	"runa/init/servicename"
 )
 
 // What a service may write to its notify pipe. More is not kept: a line that is
@@ -53,13 +53,10 @@ func parseNotice(line string) (notice, bool) {
 	case name == "COMPLAIN":
 		about, evidence, _ := strings.Cut(value, " ")
 		evidence = plainWords(evidence)
-		return notice{lifecycle.Complaint, about, evidence}, serviceName.MatchString(about) && evidence != ""
+		return notice{lifecycle.Complaint, about, evidence}, servicename.Valid(about) && evidence != ""
 	}
 	return notice{}, false
 }
-
-// serviceName is what a service may be called, as in package manifest.
-var serviceName = regexp.MustCompile(`^[a-z][a-z0-9-]{0,31}$`)
 
 // plainWords keeps of a text what is harmless in a log and on a terminal.
 func plainWords(text string) string {

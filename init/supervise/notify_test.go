@@ -12,6 +12,7 @@ import (
 	"unicode/utf8"
 
 	"runa/init/lifecycle"
+	"runa/init/servicename"
 )
 
 func TestEachLineOfANotifyPipeIsReadAsWhatItSays(t *testing.T) {
@@ -56,7 +57,7 @@ func FuzzNotice(f *testing.F) {
 		if strings.ContainsFunc(n.reason+n.about, func(char rune) bool { return char < ' ' || char == 0x7f }) || !utf8.ValidString(n.reason) {
 			t.Fatalf("%q became %q", line, n)
 		}
-		if n.kind == lifecycle.Complaint && (!serviceName.MatchString(n.about) || n.reason == "") {
+		if n.kind == lifecycle.Complaint && (!servicename.Valid(n.about) || n.reason == "") {
 			t.Fatalf("%q became %+v", line, n)
 		}
 	})

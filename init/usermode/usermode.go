@@ -93,7 +93,7 @@ func (m *manager) run(ctx context.Context) error {
 	}
 	reaper := supervise.NewReaper(true)
 	contain.Go("wait for children", func() { reaper.Run(inner) })
-	m.Services = assembly.Open(inner, assembly.Config{
+	m.Services = assembly.New(assembly.Config{
 		Manifests: m.places.Manifests, Root: os.DirFS("/"), Data: m.places.Data, Bus: m.places.Bus,
 		Cgroup: ownCgroup(), Enclose: m.places.program("enclose"),
 		User:   func(string) (uint32, error) { return uint32(os.Getuid()), nil },
@@ -101,6 +101,7 @@ func (m *manager) run(ctx context.Context) error {
 		Reaper: reaper, Logs: m.logs, Log: m.log,
 		Uptime: func() time.Duration { return time.Since(m.began) }, Problem: m.problem,
 	})
+	m.Open(inner)
 	listener, err := control.Listen(m.places.Control)
 	if err != nil {
 		return err

@@ -86,7 +86,7 @@ func decode(data []byte) (state, error) {
 		return state{}, fmt.Errorf("read %s: more than one value", stateFile)
 	}
 	for _, name := range []string{s.Current, s.Earlier} {
-		if name != "" && !programName.MatchString(name) {
+		if name != "" && !programName(name) {
 			return state{}, fmt.Errorf("read %s: %q is not the name of a program", stateFile, name)
 		}
 	}

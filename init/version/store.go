@@ -26,14 +26,16 @@ package version
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 	"sync"
+
+	"runa/init/servicename"
 
 	"github.com/hashicorp/go-hclog"
 )
@@ -114,7 +116,7 @@ func (s *Store) install(ctx context.Context, service, program string) (Version, 
 func (s *Store) Current(service string) (Version, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !validService.MatchString(service) {
+	if !servicename.Valid(service) {
 		return Version{}, false
 	}
 	f, err := openFolder(filepath.Join(s.root, service), s.step)
@@ -242,12 +244,9 @@ func (s *Store) version(service string, st state) Version {
 	return Version{Name: short(st.Current), Path: filepath.Join(root, service, st.Current), Probation: st.Probation}
 }
 
-// validService is what a service's name looks like; it becomes a folder's name.
-var validService = regexp.MustCompile(`^[a-z][a-z0-9-]{0,63}$`)
-
 // open makes and opens the folder of a service.
 func (s *Store) open(service string) (folder, error) {
-	if !validService.MatchString(service) {
+	if !servicename.Valid(service) {
 		return folder{}, fmt.Errorf("%q is not the name of a service", service)
 	}
 	if err := os.MkdirAll(filepath.Dir(s.root), 0o755); err != nil {
@@ -261,11 +260,13 @@ func (s *Store) open(service string) (folder, error) {
 	return openFolder(filepath.Join(s.root, service), s.step)
 }
 
-// programName is the SHA-256 of a program's content.
-var programName = regexp.MustCompile(`^[0-9a-f]{64}$`)
+// programName is true of the SHA-256 of a program's content, in lower case.
+func programName(name string) bool {
+	return len(name) == 2*sha256.Size && strings.Trim(name, "0123456789abcdef") == ""
+}
 
 // isProgram is true of all that a folder may hold.
-func isProgram(name string) bool { return name == stateFile || programName.MatchString(name) }
+func isProgram(name string) bool { return name == stateFile || programName(name) }
 
 // short is what people are shown of a name.
 func short(name string) string { return name[:min(len(name), 12)] }

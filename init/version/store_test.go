@@ -290,7 +290,7 @@ func TestNothingIsNamedBeforeItIsOnTheDisk(t *testing.T) {
 			}
 			dirty[folder] = true
 		case "delete":
-			if programName.MatchString(filepath.Base(path)) && dirty[folder] {
+			if programName(filepath.Base(path)) && dirty[folder] {
 				t.Errorf("%s is deleted before the disk knows the state without it", path)
 			}
 		case "make folder": // may be there
