@@ -12,8 +12,8 @@ import (
 	"time"
 
 	"github.com/hashicorp/go-hclog"
-	"golang.org/x/sys/unix"
 
+	"runa/init/terminal"
 	"runa/services/hint"
 )
 
@@ -95,6 +95,25 @@ func TestThePromptComesAfterReady(t *testing.T) {
 	}
 }
 
+func TestWhoeverIsInAHurryWaitsForTheirFiles(t *testing.T) {
+	c, files, there := config(make(chan struct{}), 0), make(chan struct{}), false
+	c.Files = files
+	c.Account = func() Account { return Account{Temporary: !there} }
+	var seen bytes.Buffer
+	go func() { time.Sleep(20 * time.Millisecond); there = true; close(files) }()
+	if a := c.whoLogsIn(t.Context(), &seen); a.Temporary || !strings.HasPrefix(seen.String(), "One moment") {
+		t.Errorf("%+v, and it said %q", a, seen.String())
+	}
+	seen.Reset()
+	if a := c.whoLogsIn(t.Context(), &seen); a.Temporary || seen.Len() > 0 {
+		t.Errorf("%+v when they are there, and it said %q", a, seen.String())
+	}
+	there, c.Files, c.Patience = false, make(chan struct{}), time.Millisecond
+	if a := c.whoLogsIn(t.Context(), &seen); !a.Temporary || !strings.Contains(seen.String(), "is lost") {
+		t.Errorf("%+v without a disk, and it said %q", a, seen.String())
+	}
+}
+
 func TestWhatWentWrongSinceTheBannerIsTold(t *testing.T) {
 	shown := example()
 	now := example()
@@ -158,46 +177,8 @@ func TestBackOffGrowsAndIsBounded(t *testing.T) {
 	}
 }
 
-func TestATerminalIsMadeSaneAtItsSpeed(t *testing.T) {
-	s := unix.Termios{Lflag: 0, Oflag: 0, Cflag: unix.B9600 | unix.CRTSCTS | unix.HUPCL}
-	makeSane(&s, 115200)
-	if s.Lflag&(unix.ICANON|unix.ECHO|unix.ISIG) != unix.ICANON|unix.ECHO|unix.ISIG || s.Oflag&unix.ONLCR == 0 || s.Iflag&unix.ICRNL == 0 {
-		t.Errorf("flags %x %x %x", s.Iflag, s.Oflag, s.Lflag)
-	}
-	if s.Cflag&(unix.CBAUD|unix.CBAUDEX) != unix.B115200 || s.Cflag&(unix.CRTSCTS|unix.HUPCL) != 0 || s.Cflag&unix.CLOCAL == 0 {
-		t.Errorf("control flags %x", s.Cflag)
-	}
-	if s.Cc[unix.VINTR] != 3 || s.Cc[unix.VEOF] != 4 || s.Cc[unix.VMIN] != 1 {
-		t.Errorf("characters %v", s.Cc)
-	}
-	makeSane(&s, 0)
-	if s.Cflag&unix.CBAUD != unix.B115200&unix.CBAUD {
-		t.Error("a speed nobody gave was changed")
-	}
-}
-
-func TestATerminalWithoutADeviceIsSkipped(t *testing.T) {
-	file := t.TempDir() + "/ttyS9"
-	if err := os.WriteFile(file, nil, 0o644); err != nil {
-		t.Fatal(err)
-	}
-	fallback := Terminal{Path: "/dev/console"}
-	got := usable([]Terminal{{Path: file}, {Path: file + "absent"}}, fallback)
-	if len(got) != 1 || got[0] != fallback {
-		t.Errorf("got %v", got)
-	}
-}
-
-func TestTerminalsHaveTheTypeOfTheirKind(t *testing.T) {
-	for path, want := range map[string]string{"/dev/ttyS0": "vt220", "/dev/hvc0": "vt220", "/dev/tty1": "linux"} {
-		if got := (Terminal{Path: path}).Term(); got != want {
-			t.Errorf("%s: %s", path, got)
-		}
-	}
-}
-
 func TestTheShellOfTheOwnerHasNoOtherRights(t *testing.T) {
-	c := shellCommand(os.Stdin, Terminal{Path: "/dev/ttyS0"}, Account{Name: "owner", UID: 1000, GID: 100, Home: "/absent"})
+	c := shellCommand(os.Stdin, terminal.Terminal{Path: "/dev/ttyS0"}, Account{Name: "owner", UID: 1000, GID: 100, Home: "/absent"})
 	credential := c.SysProcAttr.Credential
 	if credential.Uid != 1000 || credential.Gid != 100 || len(credential.Groups) != 1 || credential.Groups[0] != 100 {
 		t.Errorf("%+v", credential)

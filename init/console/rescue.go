@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 
+	"runa/init/terminal"
 	"runa/services/hint"
 )
 
@@ -16,12 +17,12 @@ type Trouble struct {
 // Rescue tells what PID 1 could not solve and gives a root shell on the
 // terminal, at once and without asking for Enter. It returns when that ends.
 // A terminal that can't even be opened is the error.
-func Rescue(t Terminal, reason error, start Start) error {
-	f, err := t.open(0)
+func Rescue(t terminal.Terminal, reason error, start Start) error {
+	f, err := t.Open(0)
 	if err != nil {
 		return err
 	}
-	if err := control(f, t.prepare); err != nil {
+	if err := t.Prepare(f); err != nil {
 		f.Close()
 		return err
 	}

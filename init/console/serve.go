@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"runa/init/contain"
+	"runa/init/terminal"
 )
 
 // Config is what every terminal's loop needs.
@@ -25,7 +26,10 @@ type Config struct {
 	Patience time.Duration
 	// Account tells who logs in, asked at each login.
 	Account func() Account
-	Start   Start
+	// Files is closed when it is known whether the disk with their files is there;
+	// a login waits for that too, no longer than Patience. nil: it waits for nothing.
+	Files <-chan struct{}
+	Start Start
 	// Rescues carries what PID 1 can't solve; the first free terminal takes it.
 	Rescues <-chan Trouble
 	Log     hclog.Logger
@@ -38,7 +42,7 @@ const (
 )
 
 // Serve gives one terminal to one person after the other until ctx is done.
-func Serve(ctx context.Context, t Terminal, c Config) {
+func Serve(ctx context.Context, t terminal.Terminal, c Config) {
 	failures := 0
 	for ctx.Err() == nil {
 		began := time.Now()
@@ -67,15 +71,15 @@ func backOff(failures int) time.Duration {
 }
 
 // session is one banner, one login and one shell.
-func (c Config) session(ctx context.Context, t Terminal) error {
-	f, err := t.open(unix.O_NONBLOCK)
+func (c Config) session(ctx context.Context, t terminal.Terminal) error {
+	f, err := t.Open(unix.O_NONBLOCK)
 	if err != nil {
 		return err
 	}
 	defer f.Close()
 	stop := context.AfterFunc(ctx, func() { f.Close() })
 	defer stop()
-	if err := control(f, t.prepare); err != nil {
+	if err := t.Prepare(f); err != nil {
 		return err
 	}
 	trouble, err := c.login(ctx, f)
@@ -87,27 +91,27 @@ func (c Config) session(ctx context.Context, t Terminal) error {
 		defer close(trouble.Over)
 		return Rescue(t, trouble.Reason, c.Start)
 	}
-	status, err := runShell(t, c.Account(), c.Start)
+	status, err := runShell(t, c.whoLogsIn(ctx, f), c.Start)
 	if err != nil {
 		fmt.Fprintf(f, "error: %v\n", err)
 		return err
 	}
 	if text := ended(status); text != "" && ctx.Err() == nil {
-		All{t}.Write([]byte("\r\n" + text + "\r\n"))
+		terminal.All{t}.Write([]byte("\r\n" + text + "\r\n"))
 	}
 	return nil
 }
 
 // login shows the banner and returns when Enter was pressed, or with the
 // trouble that needs a rescue.
-func (c Config) login(ctx context.Context, terminal io.ReadWriter) (*Trouble, error) {
+func (c Config) login(ctx context.Context, screen io.ReadWriter) (*Trouble, error) {
 	shown := c.State()
-	if _, err := io.WriteString(terminal, Banner(shown)); err != nil {
+	if _, err := io.WriteString(screen, Banner(shown)); err != nil {
 		return nil, fmt.Errorf("show the banner: %w", err)
 	}
 	entered := make(chan error, 1)
 	contain.Go("read a line of the console", func() {
-		entered <- contain.Call("read a line of the console", func() error { return readLine(terminal) })
+		entered <- contain.Call("read a line of the console", func() error { return readLine(screen) })
 	})
 	patience := time.NewTimer(c.Patience)
 	defer patience.Stop()
@@ -121,8 +125,8 @@ func (c Config) login(ctx context.Context, terminal io.ReadWriter) (*Trouble, er
 	case <-ctx.Done():
 		return nil, nil
 	}
-	io.WriteString(terminal, news(shown, c.State(), c.ReadyAfter()))
-	io.WriteString(terminal, "runa login: press Enter ")
+	io.WriteString(screen, news(shown, c.State(), c.ReadyAfter()))
+	io.WriteString(screen, "runa login: press Enter ")
 	select {
 	case err := <-entered:
 		return nil, err
@@ -131,6 +135,28 @@ func (c Config) login(ctx context.Context, terminal io.ReadWriter) (*Trouble, er
 	case <-ctx.Done():
 		return nil, nil
 	}
+}
+
+// whoLogsIn waits until it is known where that person's files are, so that nobody
+// who is in a hurry begins at a place whose content will be lost, and tells if it is so.
+func (c Config) whoLogsIn(ctx context.Context, screen io.Writer) Account {
+	if c.Files != nil {
+		select {
+		case <-c.Files:
+		default:
+			io.WriteString(screen, "One moment: looking for the disk with your files.\n")
+			select {
+			case <-c.Files:
+			case <-time.After(c.Patience):
+			case <-ctx.Done():
+			}
+		}
+	}
+	account := c.Account()
+	if account.Temporary {
+		io.WriteString(screen, "/data is not there: what you save now is lost when the machine is switched off.\n")
+	}
+	return account
 }
 
 var errHungUp = errors.New("read from the terminal: it was hung up")

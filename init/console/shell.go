@@ -6,6 +6,8 @@ import (
 	"os/exec"
 	"syscall"
 
+	"runa/init/terminal"
+
 	"golang.org/x/sys/unix"
 )
 
@@ -19,6 +21,8 @@ type Account struct {
 	Name     string
 	UID, GID uint32
 	Home     string // where it starts; made by whoever owns the place
+	// Temporary: what is in Home is lost at the machine's end.
+	Temporary bool
 }
 
 // The two accounts of a console.
@@ -33,8 +37,8 @@ var Root = Account{Name: "root", Home: RootHome}
 // runShell gives the terminal to a login shell with a session of its own and
 // waits for its end. When the session's leader ends, the kernel hangs the
 // terminal up, so what is left of the session can't listen to the next person.
-func runShell(t Terminal, a Account, start Start) (syscall.WaitStatus, error) {
-	f, err := t.open(0)
+func runShell(t terminal.Terminal, a Account, start Start) (syscall.WaitStatus, error) {
+	f, err := t.Open(0)
 	if err != nil {
 		return 0, err
 	}
@@ -50,7 +54,7 @@ func runShell(t Terminal, a Account, start Start) (syscall.WaitStatus, error) {
 	return wait(), nil
 }
 
-func shellCommand(f *os.File, t Terminal, a Account) *exec.Cmd {
+func shellCommand(f *os.File, t terminal.Terminal, a Account) *exec.Cmd {
 	home := a.Home
 	if info, err := os.Stat(home); err != nil || !info.IsDir() {
 		home = "/"

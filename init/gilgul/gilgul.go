@@ -28,6 +28,7 @@ import (
 	"runa/init/netguard"
 	"runa/init/power"
 	"runa/init/supervise"
+	"runa/init/terminal"
 	"runa/init/watchdog"
 	"runa/services/hint"
 )
@@ -44,7 +45,7 @@ type machine struct {
 	log       hclog.Logger
 	logs      *logring.Set
 	line      boot.CommandLine
-	terminals []console.Terminal
+	terminals []terminal.Terminal
 	reaper    *supervise.Reaper
 	guard     *netguard.Guard
 	state     state
@@ -68,6 +69,7 @@ func Run(version string) error {
 		rescues: make(chan console.Trouble),
 		ends:    make(chan power.Request, 1),
 		trip:    make(chan struct{}),
+		state:   state{dataKnown: make(chan struct{})},
 	}
 	m.log = newLog(m.logs.Ring(logName))
 	contain.Report(m.tellPanic)
@@ -97,7 +99,7 @@ func Run(version string) error {
 	request := m.waitForEnd(ctx)
 	logout() // nobody shall begin what is about to end
 	m.log.Info("the machine ends", "action", request.Action, "reason", request.Reason)
-	err := power.Down(request, m.lastSteps(), console.All(m.terminals))
+	err := power.Down(request, m.lastSteps(), terminal.All(m.terminals))
 	return hint.New(err, "switch the machine off")
 }
 
@@ -107,7 +109,7 @@ func (m *machine) readCommandLine() {
 		m.problem("read the kernel's command line", err)
 	}
 	m.line = boot.ParseCommandLine(string(text))
-	m.terminals = console.Named(m.line)
+	m.terminals = terminal.Named(m.line)
 }
 
 // tell reports what failed at boot. Without a vital step there may be no
@@ -175,7 +177,7 @@ func (m *machine) protect(ctx context.Context, duty string, do func(context.Cont
 				continue
 			}
 			m.problem(duty, err)
-			fmt.Fprintf(console.All(m.terminals), "\r\ngilgul: %v. A rescue shell opens as soon as a console is free.\r\n", err)
+			fmt.Fprintf(terminal.All(m.terminals), "\r\ngilgul: %v. A rescue shell opens as soon as a console is free.\r\n", err)
 			m.rescue(ctx, err)
 		}
 	})
@@ -243,14 +245,14 @@ func (m *machine) account() console.Account {
 	if m.rootConsole() {
 		return console.Root
 	}
-	home := "/data/owner"
+	owner := console.Account{Name: "owner", UID: ownerUID, GID: groupRuna, Home: "/data/owner"}
 	if data, _ := m.state.mounted(); data == nil {
-		home = "/tmp/owner"
-		if err := os.Mkdir(home, 0o700); err == nil {
-			os.Chown(home, ownerUID, groupRuna)
+		owner.Home, owner.Temporary = "/tmp/owner", true
+		if err := os.Mkdir(owner.Home, 0o700); err == nil {
+			os.Chown(owner.Home, ownerUID, groupRuna)
 		}
 	}
-	return console.Account{Name: "owner", UID: ownerUID, GID: groupRuna, Home: home}
+	return owner
 }
 
 func (m *machine) rootConsole() bool {
@@ -259,8 +261,12 @@ func (m *machine) rootConsole() bool {
 }
 
 func (m *machine) consoleConfig() console.Config {
+	files := m.state.dataKnown
+	if m.rootConsole() {
+		files = nil // root's are not on the disk
+	}
 	return console.Config{
-		State: m.banner, Settled: m.Settled(), ReadyAfter: m.ReadyAfter,
+		State: m.banner, Files: files, Settled: m.Settled(), ReadyAfter: m.ReadyAfter,
 		Patience: consolePatience, Account: m.account, Start: m.reaper.Command, Log: m.log,
 		Rescues: m.rescues,
 	}

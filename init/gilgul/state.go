@@ -32,6 +32,8 @@ type state struct {
 	problems []control.Problem
 	data     *datadisk.Data
 	dataErr  error
+	// dataKnown is closed when data or dataErr is.
+	dataKnown chan struct{}
 }
 
 // problemsKept bounds what is told; a folder of ten thousand bad manifests has
@@ -56,6 +58,11 @@ func (s *state) setData(d *datadisk.Data, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.data, s.dataErr = d, err
+	select {
+	case <-s.dataKnown:
+	default:
+		close(s.dataKnown)
+	}
 }
 
 // mounted returns the data disk, or why there is none; both are nil while it

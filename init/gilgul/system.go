@@ -8,8 +8,8 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"runa/init/console"
 	"runa/init/systemdisk"
+	"runa/init/terminal"
 	"runa/services/hint"
 )
 
@@ -42,7 +42,7 @@ func (m *machine) checkSystem(ctx context.Context) error {
 	case errors.Is(err, systemdisk.ErrDamaged):
 		err = fmt.Errorf("the system on the disk, %w; what is damaged is never used", err)
 		err = hint.New(err, "save what you keep, then write the image to the disk again (runa-image flash); if it happens twice, the disk is worn out")
-		fmt.Fprintf(console.All(m.terminals), "\r\nRuna: %v.\r\n%s.\r\n", err, hint.Of(err))
+		fmt.Fprintf(terminal.All(m.terminals), "\r\nRuna: %v.\r\n%s.\r\n", err, hint.Of(err))
 		return err
 	case err != nil:
 		return err

@@ -11,9 +11,9 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"runa/init/console"
 	"runa/init/contain"
 	"runa/init/systemdisk"
+	"runa/init/terminal"
 )
 
 const waiting = `
@@ -51,7 +51,7 @@ func (w newLines) Write(p []byte) (int, error) {
 
 // switchOff waits for a person's Enter at one of the terminals and ends the
 // machine. One at which nobody is stays as it is, with the message to be read.
-func switchOff(terminals []console.Terminal) {
+func switchOff(terminals []terminal.Terminal) {
 	entered := make(chan struct{}, len(terminals))
 	for _, t := range terminals {
 		contain.Go("await Enter at "+t.Path, func() {
@@ -64,7 +64,7 @@ func switchOff(terminals []console.Terminal) {
 		select {
 		case <-entered:
 			if err := unix.Reboot(unix.LINUX_REBOOT_CMD_POWER_OFF); err != nil {
-				fmt.Fprint(newLines{console.All(terminals)}, "Switch the machine off by its button: ", err, "\n")
+				fmt.Fprint(newLines{terminal.All(terminals)}, "Switch the machine off by its button: ", err, "\n")
 			}
 		case <-time.After(time.Hour): // the end of PID 1 would be a kernel panic
 		}
@@ -72,8 +72,8 @@ func switchOff(terminals []console.Terminal) {
 }
 
 // awaitLine waits until a line was typed at a terminal; false if none can be.
-func awaitLine(terminal string) bool {
-	f, err := os.OpenFile(terminal, os.O_RDONLY|unix.O_NOCTTY, 0)
+func awaitLine(path string) bool {
+	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NOCTTY, 0)
 	if err != nil {
 		return false
 	}

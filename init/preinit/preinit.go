@@ -18,8 +18,8 @@ import (
 	"golang.org/x/sys/unix"
 
 	"runa/init/boot"
-	"runa/init/console"
 	"runa/init/systemdisk"
+	"runa/init/terminal"
 )
 
 // Where the system is mounted, and the program in it that takes over.
@@ -38,8 +38,8 @@ const (
 // Run is the whole program. It never returns.
 func Run() {
 	line, err := prepare()
-	terminals := console.Named(line)
-	screen := newLines{console.All(terminals)}
+	terminals := terminal.Named(line)
+	screen := newLines{terminal.All(terminals)}
 	if err == nil {
 		err = start(line, screen)
 		_, _ = prepare() // enter may have let go of /dev, by which terminals are found

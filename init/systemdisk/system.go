@@ -32,16 +32,20 @@ type System struct {
 	Root   [sha256.Size]byte
 }
 
-// mostBlocks bounds the size of a system (64 GiB), so that no sum overflows.
-const mostBlocks = 1 << 24
+// A system of one block would have no tree; mostBlocks (64 GiB) is so that no sum
+// overflows.
+const (
+	fewestBlocks = 2
+	mostBlocks   = 1 << 24
+)
 
 // Parse reads what String wrote: BLOCKS:ROOT, in decimal and in 64 hexadecimal digits.
 func Parse(text string) (System, error) {
 	var s System
 	blocks, root, _ := strings.Cut(text, ":")
 	n, err := strconv.ParseUint(blocks, 10, 64)
-	if err != nil || n == 0 || n > mostBlocks {
-		return System{}, fmt.Errorf("%s=%q: expected BLOCKS:ROOT with 1 to %d blocks", Option, text, mostBlocks)
+	if err != nil || n < fewestBlocks || n > mostBlocks {
+		return System{}, fmt.Errorf("%s=%q: expected BLOCKS:ROOT with %d to %d blocks", Option, text, fewestBlocks, mostBlocks)
 	}
 	digest, err := hex.DecodeString(root)
 	if err != nil || len(digest) != len(s.Root) {

@@ -22,7 +22,7 @@ func TestASystemsNameIsReadBack(t *testing.T) {
 func TestAWrongNameIsRefused(t *testing.T) {
 	digest := strings.Repeat("0f", sha256.Size)
 	for _, text := range []string{
-		"", ":", "7", "7:", ":" + digest, "0:" + digest, "-1:" + digest, "7:" + digest[2:], "7:" + digest + "00", "7:x" + digest[1:],
+		"", ":", "7", "7:", ":" + digest, "0:" + digest, "1:" + digest, "-1:" + digest, "7:" + digest[2:], "7:" + digest + "00", "7:x" + digest[1:],
 		"99999999999999999999:" + digest, "16777217:" + digest, " 7:" + digest, "7:" + digest + " ",
 	} {
 		if s, err := Parse(text); err == nil || !strings.Contains(err.Error(), Option) {

@@ -1,4 +1,7 @@
-package console
+// Package terminal is the devices at which a person may sit: which there are, how
+// they are opened without waiting for a line that nobody reads, and how they are set
+// up. It is small, for the kernel's own archive holds it too (package preinit).
+package terminal
 
 import (
 	"errors"
@@ -40,7 +43,7 @@ func Named(line boot.CommandLine) []Terminal {
 func usable(terminals []Terminal, fallback Terminal) []Terminal {
 	var found []Terminal
 	for _, t := range terminals {
-		f, err := t.open(unix.O_NONBLOCK)
+		f, err := t.Open(unix.O_NONBLOCK)
 		if err != nil {
 			continue
 		}
@@ -53,9 +56,10 @@ func usable(terminals []Terminal, fallback Terminal) []Terminal {
 	return found
 }
 
-// open opens the terminal without making it anybody's controlling terminal. A
+// Open opens the terminal without making it anybody's controlling terminal. A
 // node without a device behind it (a serial port that isn't there) is an error.
-func (t Terminal) open(flags int) (*os.File, error) {
+// Of the flags only O_NONBLOCK counts.
+func (t Terminal) Open(flags int) (*os.File, error) {
 	// Without O_NONBLOCK the open itself would wait for a modem's carrier.
 	fd, err := unix.Open(t.Path, unix.O_RDWR|unix.O_NOCTTY|unix.O_CLOEXEC|unix.O_NONBLOCK, 0)
 	if err != nil {
@@ -72,8 +76,10 @@ func (t Terminal) open(flags int) (*os.File, error) {
 	return os.NewFile(uintptr(fd), t.Path), nil
 }
 
-// prepare puts the terminal into the state a person expects, whatever the
-// last program left behind, and gives it a size when it has none.
+// Prepare puts the terminal, opened as f, into the state a person expects, whatever
+// the last program left behind, and gives it a size when it has none.
+func (t Terminal) Prepare(f *os.File) error { return control(f, t.prepare) }
+
 func (t Terminal) prepare(fd int) error {
 	s, err := unix.IoctlGetTermios(fd, unix.TCGETS)
 	if err != nil {
@@ -152,7 +158,7 @@ func (a All) Write(p []byte) (int, error) {
 }
 
 func (t Terminal) write(p []byte) error {
-	f, err := t.open(unix.O_NONBLOCK)
+	f, err := t.Open(unix.O_NONBLOCK)
 	if err != nil {
 		return err
 	}
