@@ -167,3 +167,21 @@ func dataBytes(t *testing.T, overlay string) string {
 	defer os.Remove(raw)
 	return hashOf(t, raw, start, size)
 }
+
+// The banner comes before the data disk and the services are known: who presses Enter
+// at once must all the same be where their files stay, and must get answers.
+func TestWhoeverIsInAHurryIsAtHomeAndGetsAnswers(t *testing.T) {
+	artefacts := FindArtefacts(t)
+	guest := Start(t, qemu.Machine{
+		Kind: qemu.MicroVM, Kernel: artefacts.VMLinux, Append: artefacts.fromDisk("console=ttyS0 quiet loglevel=3 panic=-1"),
+		Disk: Overlay(t, artefacts.Image), MemoryMiB: memory,
+	})
+	guest.LogInAtOnce(guest.Console)
+	if services := guest.Status(guest.Console).Services; len(services) == 0 {
+		t.Error("runa status does not wait for the services")
+	}
+	if home := guest.Must("pwd", guest.Limits.Command); !strings.Contains(home, "/data/owner") {
+		t.Errorf("the shell began in %q", home)
+	}
+	guest.PowerOff()
+}

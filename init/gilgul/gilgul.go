@@ -82,6 +82,7 @@ func Run(version string) error {
 	m.guard = netguard.New(m.kernelNetwork(), m.log)
 	m.protect(ctx, "guard the network", func(ctx context.Context) error { m.guard.Watch(ctx); return nil })
 	m.Services = m.newServices()
+	m.protect(ctx, "answer commands", m.serveControl)
 	login, logout := context.WithCancel(ctx)
 	defer logout()
 	for _, t := range m.terminals {
@@ -94,7 +95,6 @@ func Run(version string) error {
 	m.openServices(ctx)
 	m.protect(ctx, "run the services", m.Services.Run)
 	m.protect(ctx, "feed the watchdog", m.feedWatchdog)
-	m.protect(ctx, "answer commands", m.serveControl)
 	m.protect(ctx, "check the system", m.checkSystem)
 	request := m.waitForEnd(ctx)
 	logout() // nobody shall begin what is about to end
@@ -129,10 +129,16 @@ func (m *machine) problem(what string, err error) {
 	m.state.add(newProblem(what, err))
 }
 
+// serveControl lets whoever asks before the services are known wait for the answer.
 func (m *machine) serveControl(ctx context.Context) error {
 	listener, err := control.Listen(control.DefaultPath)
 	if err != nil {
 		return err
+	}
+	select {
+	case <-m.opened:
+	case <-ctx.Done():
+		return listener.Close()
 	}
 	return control.Serve(ctx, listener, m, control.PeerOf)
 }
