@@ -62,6 +62,7 @@ func ReadThrough(path string) error {
 		return err
 	}
 	defer f.Close()
-	_, err = io.Copy(io.Discard, f)
+	// io.Discard itself would ask for 8 KiB at a time, which takes a fifth longer.
+	_, err = io.CopyBuffer(struct{ io.Writer }{io.Discard}, struct{ io.Reader }{f}, make([]byte, pieceSize))
 	return err
 }
