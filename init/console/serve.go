@@ -26,8 +26,8 @@ type Config struct {
 	Patience time.Duration
 	// Account tells who logs in, asked at each login.
 	Account func() Account
-	// Files is closed when it is known whether the disk with their files is there;
-	// a login waits for that too, no longer than Patience. nil: it waits for nothing.
+	// Files is closed when it is known whether the disk with people's files is there;
+	// a login waits for that too, no longer than Patience.
 	Files <-chan struct{}
 	Start Start
 	// Rescues carries what PID 1 can't solve; the first free terminal takes it.
@@ -140,16 +140,14 @@ func (c Config) login(ctx context.Context, screen io.ReadWriter) (*Trouble, erro
 // whoLogsIn waits until it is known where that person's files are, so that nobody
 // who is in a hurry begins at a place whose content will be lost, and tells if it is so.
 func (c Config) whoLogsIn(ctx context.Context, screen io.Writer) Account {
-	if c.Files != nil {
+	select {
+	case <-c.Files:
+	default:
+		io.WriteString(screen, "One moment: looking for the disk with your files.\n")
 		select {
 		case <-c.Files:
-		default:
-			io.WriteString(screen, "One moment: looking for the disk with your files.\n")
-			select {
-			case <-c.Files:
-			case <-time.After(c.Patience):
-			case <-ctx.Done():
-			}
+		case <-time.After(c.Patience):
+		case <-ctx.Done():
 		}
 	}
 	account := c.Account()

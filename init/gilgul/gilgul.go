@@ -267,12 +267,8 @@ func (m *machine) rootConsole() bool {
 }
 
 func (m *machine) consoleConfig() console.Config {
-	files := m.state.dataKnown
-	if m.rootConsole() {
-		files = nil // root's are not on the disk
-	}
 	return console.Config{
-		State: m.banner, Files: files, Settled: m.Settled(), ReadyAfter: m.ReadyAfter,
+		State: m.banner, Files: m.state.dataKnown, Settled: m.Settled(), ReadyAfter: m.ReadyAfter,
 		Patience: consolePatience, Account: m.account, Start: m.reaper.Command, Log: m.log,
 		Rescues: m.rescues,
 	}
