@@ -99,6 +99,11 @@ func (b Builder) Build(ctx context.Context) (Artefacts, error) {
 	if err := os.MkdirAll(b.Out, 0o755); err != nil {
 		return a, fmt.Errorf("make the output folder: %w", err)
 	}
+	unlock, err := cache.LockFolder(ctx, b.Out, func() { b.Progress.Task("wait for another build into " + b.Out) })
+	if err != nil {
+		return a, err
+	}
+	defer unlock()
 	b.materials = &sbom.Spec{}
 	inv := &inventory.Inventory{Version: b.Version, Target: Machine}
 	data, err := b.models(ctx, inv)

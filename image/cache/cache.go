@@ -123,19 +123,37 @@ func lock(ctx context.Context, path string) (unlock func(), err error) {
 	if err != nil {
 		return nil, fmt.Errorf("lock a product: %w", err)
 	}
-	for {
+	return take(ctx, f, func() {})
+}
+
+// LockFolder keeps others who call it out of a folder that is there. Before it waits
+// for one of them it calls waiting.
+func LockFolder(ctx context.Context, path string, waiting func()) (unlock func(), err error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("lock a folder: %w", err)
+	}
+	return take(ctx, f, waiting)
+}
+
+// take locks f, which it closes to unlock it, or when it fails.
+func take(ctx context.Context, f *os.File, waiting func()) (unlock func(), err error) {
+	for told := false; ; told = true {
 		err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
 		if err == nil {
 			return func() { f.Close() }, nil
 		}
 		if !errors.Is(err, unix.EWOULDBLOCK) && !errors.Is(err, unix.EINTR) {
 			f.Close()
-			return nil, fmt.Errorf("lock %s: %w", path, err)
+			return nil, fmt.Errorf("lock %s: %w", f.Name(), err)
+		}
+		if !told {
+			waiting()
 		}
 		select {
 		case <-ctx.Done():
 			f.Close()
-			return nil, fmt.Errorf("wait for another build of %s: %w", filepath.Base(filepath.Dir(path)), ctx.Err())
+			return nil, fmt.Errorf("wait for another build, which has locked %s: %w", f.Name(), ctx.Err())
 		case <-time.After(200 * time.Millisecond):
 		}
 	}

@@ -63,3 +63,32 @@ func TestAFailedBuildLeavesNothingAndIsTriedAgain(t *testing.T) {
 		t.Fatalf("inherited %v", left)
 	}
 }
+
+func TestAFolderIsOneBuildersAtATime(t *testing.T) {
+	folder := t.TempDir()
+	unlock, err := LockFolder(t.Context(), folder, func() { t.Error("it waits for nobody") })
+	if err != nil {
+		t.Fatal(err)
+	}
+	waits, second := make(chan struct{}), make(chan error)
+	go func() {
+		unlock, err := LockFolder(t.Context(), folder, func() { close(waits) })
+		if err == nil {
+			unlock()
+		}
+		second <- err
+	}()
+	<-waits
+	select {
+	case <-second:
+		t.Fatal("two have it at once")
+	default:
+	}
+	unlock()
+	if err := <-second; err != nil {
+		t.Error(err)
+	}
+	if _, err := LockFolder(t.Context(), folder+"-missing", nil); err == nil {
+		t.Error("a folder that isn't there was locked")
+	}
+}
