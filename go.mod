@@ -11,6 +11,7 @@ require (
 	github.com/diskfs/go-diskfs v1.9.4 // writes the GPT; chosen for the project
 	github.com/ebitengine/purego v0.11.0 // calls llama.cpp without cgo, structs by value
 	github.com/goccy/go-yaml v1.19.2 // strict YAML whose errors know line and column
+	github.com/google/licensecheck v0.3.1 // the licence of a Go module by its text, as the Go project's own pages tell it
 	github.com/hashicorp/go-hclog v1.6.3 // structured logs; chosen for the project
 	github.com/klauspost/compress v1.20.3 // zstd for the initramfs, deflate with a small window for qcow2
 	github.com/muesli/termenv v0.15.1 // bubbletea's output, given to it so that it asks the terminal nothing

@@ -32,7 +32,7 @@ const (
 )
 
 // program enters one of our programs with the modules in its build information.
-func (b *builder) program(p inventory.Part) error {
+func (b *builder) program(ctx context.Context, p inventory.Part) error {
 	source := filepath.Join(b.Programs, p.Name)
 	info, err := buildInfo(source, p)
 	if err != nil {
@@ -42,7 +42,7 @@ func (b *builder) program(p inventory.Part) error {
 	if err != nil {
 		return err
 	}
-	return b.goProgram(url, p, info, info.Deps)
+	return b.goProgram(ctx, url, p, info, info.Deps)
 }
 
 // userland enters the multicall binary. Its build information has no modules, because
@@ -61,16 +61,21 @@ func (b *builder) userland(ctx context.Context, p inventory.Part) error {
 	if err != nil {
 		return err
 	}
-	return b.goProgram(url, p, info, modules)
+	return b.goProgram(ctx, url, p, info, modules)
 }
 
-func (b *builder) goProgram(url string, p inventory.Part, info *buildinfo.BuildInfo, modules []*debug.Module) error {
+func (b *builder) goProgram(ctx context.Context, url string, p inventory.Part, info *buildinfo.BuildInfo, modules []*debug.Module) error {
+	licences, err := b.licencesOf(ctx, modules)
+	if err != nil {
+		return err
+	}
 	compiler, _, _ := strings.Cut(info.GoVersion, " ") // experiments may follow
-	for _, m := range append([]*debug.Module{{Path: "stdlib", Version: strings.TrimPrefix(compiler, "go")}}, modules...) {
+	for _, m := range append([]*debug.Module{{Path: standardLibrary, Version: strings.TrimPrefix(compiler, "go")}}, modules...) {
+		licence := licences[m.Path]
 		if m.Replace != nil {
 			m = m.Replace
 		}
-		ref, err := b.module(m)
+		ref, err := b.module(m, licence)
 		if err != nil {
 			return err
 		}
@@ -82,17 +87,17 @@ func (b *builder) goProgram(url string, p inventory.Part, info *buildinfo.BuildI
 
 // module enters a Go module once. Its sum is that of go.sum, a hash over the hashes of
 // the module's files; CycloneDX's own field is for the hash of one file, so it is a property.
-func (b *builder) module(m *debug.Module) (ref string, err error) {
+func (b *builder) module(m *debug.Module, expression string) (ref string, err error) {
 	namespace, name := splitModule(m.Path)
 	url, err := packageURL("golang", namespace, name, m.Version, nil, "")
 	if err != nil || b.components[url] != nil {
 		return url, err
 	}
-	c := cyclonedx.Component{BOMRef: url, Type: cyclonedx.ComponentTypeLibrary, Name: m.Path, Version: m.Version, PackageURL: url}
+	c := cyclonedx.Component{BOMRef: url, Type: cyclonedx.ComponentTypeLibrary, Name: m.Path, Version: m.Version, PackageURL: url, Licenses: licence(expression)}
 	if m.Sum != "" {
 		c.Properties = properties("runa:go:sum", m.Sum)
 	}
-	if m.Path == "stdlib" { // the name by which vulnerability databases know it
+	if m.Path == standardLibrary {
 		c.Description = "The Go standard library and run time"
 	}
 	return url, b.add(c)

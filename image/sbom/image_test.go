@@ -96,6 +96,13 @@ func TestEveryModuleInEveryProgramIsListed(t *testing.T) {
 			t.Errorf("/%s: %d modules are listed, it has %d", name, len(used)-1, len(info.Deps))
 		}
 	}
+	for _, c := range components {
+		// This one says in its README alone that it is under MIT.
+		known := c.Name != "github.com/mattn/go-localereader"
+		if strings.HasPrefix(c.PackageURL, "pkg:golang/") && (c.Licenses != nil) != known {
+			t.Errorf("%s has the licences %v", c.Name, c.Licenses)
+		}
+	}
 	if programs < 5 {
 		t.Errorf("looked at %d programs: that can't be all", programs)
 	}

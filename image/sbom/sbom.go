@@ -71,7 +71,7 @@ func (b *builder) parts(ctx context.Context) error {
 func (b *builder) part(ctx context.Context, p inventory.Part, pins []fetch.Pin) error {
 	switch {
 	case strings.HasPrefix(p.Origin, ownOrigin):
-		return b.program(p)
+		return b.program(ctx, p)
 	case p.Kind == "userland":
 		return b.userland(ctx, p)
 	case p.Kind == "kernel":
