@@ -11,7 +11,7 @@ import (
 
 // Contents is what an image holds, by the paths that its inventory gives.
 type Contents struct {
-	Boot   *BootFiles
+	boot   *BootFiles
 	r      io.ReaderAt
 	layout Layout
 }
@@ -36,7 +36,26 @@ func OpenContents(r io.ReaderAt, layout Layout) (*Contents, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Contents{Boot: files, r: r, layout: layout}, nil
+	return &Contents{boot: files, r: r, layout: layout}, nil
+}
+
+// maxInventory bounds how much is read for an inventory, in bytes.
+const maxInventory = 4 << 20
+
+// Inventory returns the text of the image's own inventory.
+func (c *Contents) Inventory() ([]byte, error) {
+	f, size, err := c.boot.Open(InventoryPath)
+	if err != nil {
+		return nil, err
+	}
+	if size > maxInventory {
+		return nil, fmt.Errorf("%s has %d bytes, more than %d", InventoryPath, size, maxInventory)
+	}
+	text, err := io.ReadAll(f)
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", InventoryPath, err)
+	}
+	return text, nil
 }
 
 // ErrElsewhere says that a path is of something inside of another part.
@@ -61,7 +80,7 @@ func (c *Contents) Check(path string, bytes int64, hash string) error {
 
 func (c *Contents) open(path string, bytes int64) (io.Reader, error) {
 	if name, ok := strings.CutPrefix(path, bootPlace); ok {
-		content, size, err := c.Boot.Open(name)
+		content, size, err := c.boot.Open(name)
 		if err == nil && size != bytes {
 			err = fmt.Errorf("it has %d bytes, expected %d", size, bytes)
 		}

@@ -13,9 +13,6 @@ import (
 	"runa/image/inventory"
 )
 
-// maxInventory bounds how much is read for an inventory, in bytes.
-const maxInventory = 4 << 20
-
 // checkFiles compares boot files and the system's partitions with an inventory.
 func checkFiles(ctx context.Context, found *findings, r io.ReaderAt, layout disk.Layout, wanted *inventory.Inventory) error {
 	contents, err := disk.OpenContents(r, layout)
@@ -23,7 +20,11 @@ func checkFiles(ctx context.Context, found *findings, r io.ReaderAt, layout disk
 		found.wrongFile(fmt.Errorf("partition %s is %w: %w", disk.BootName, ErrDiffers, err))
 		return nil
 	}
-	own, err := readInventory(contents.Boot)
+	own := inventory.Inventory{}
+	text, err := contents.Inventory()
+	if err == nil {
+		own, err = inventory.Parse(text)
+	}
 	if err != nil {
 		found.wrongFile(fmt.Errorf("%s is %w: %w", disk.InventoryPath, ErrDiffers, err))
 		own = inventory.Inventory{}
@@ -59,19 +60,4 @@ func (f *findings) wrongFile(err error) {
 func sameInventory(a, b inventory.Inventory) bool {
 	var textA, textB bytes.Buffer
 	return a.Write(&textA) == nil && b.Write(&textB) == nil && bytes.Equal(textA.Bytes(), textB.Bytes()) || reflect.DeepEqual(a, b)
-}
-
-func readInventory(files *disk.BootFiles) (inventory.Inventory, error) {
-	f, size, err := files.Open(disk.InventoryPath)
-	if err != nil {
-		return inventory.Inventory{}, err
-	}
-	if size > maxInventory {
-		return inventory.Inventory{}, fmt.Errorf("%d bytes, more than %d", size, maxInventory)
-	}
-	data, err := io.ReadAll(f)
-	if err != nil {
-		return inventory.Inventory{}, err
-	}
-	return inventory.Parse(data)
 }

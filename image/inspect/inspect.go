@@ -18,9 +18,6 @@ import (
 	"runa/services/hint"
 )
 
-// maxInventory bounds how much is read for an inventory, in bytes.
-const maxInventory = 4 << 20
-
 // Image prints what the image at path is made of. It fails if the image isn't
 // one of Runa's or if a boot file isn't what the inventory says.
 func Image(out io.Writer, path string) error {
@@ -49,9 +46,9 @@ func image(out io.Writer, f *os.File) error {
 	if err != nil {
 		return hint.New(err, "is it an image of Runa?")
 	}
-	list, err := readInventory(contents.Boot)
+	list, err := contents.Inventory()
 	if err != nil {
-		return err
+		return hint.New(err, "is it an image of Runa?")
 	}
 	inv, err := inventory.Parse(list)
 	if err != nil {
@@ -112,19 +109,4 @@ func check(out io.Writer, contents *disk.Contents, inv inventory.Inventory) erro
 		return hint.New(errors.Join(wrong...), "don't boot it: write the image again from its source")
 	}
 	return nil
-}
-
-func readInventory(files *disk.BootFiles) ([]byte, error) {
-	f, size, err := files.Open(disk.InventoryPath)
-	if err != nil {
-		return nil, hint.New(err, "is it an image of Runa?")
-	}
-	if size > maxInventory {
-		return nil, fmt.Errorf("%s has %d bytes, more than %d", disk.InventoryPath, size, maxInventory)
-	}
-	data, err := io.ReadAll(f)
-	if err != nil {
-		return nil, fmt.Errorf("read %s: %w", disk.InventoryPath, err)
-	}
-	return data, nil
 }
