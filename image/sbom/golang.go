@@ -1,7 +1,6 @@
 package sbom
 
 import (
-	"bytes"
 	"context"
 	"debug/buildinfo"
 	"encoding/json"
@@ -12,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime/debug"
+	"slices"
 	"strings"
 
 	"github.com/CycloneDX/cyclonedx-go"
@@ -71,11 +71,11 @@ func (b *builder) goProgram(ctx context.Context, url string, p inventory.Part, i
 	}
 	compiler, _, _ := strings.Cut(info.GoVersion, " ") // experiments may follow
 	for _, m := range append([]*debug.Module{{Path: standardLibrary, Version: strings.TrimPrefix(compiler, "go")}}, modules...) {
-		licence := licences[m.Path]
+		expression := licences[m.Path]
 		if m.Replace != nil {
 			m = m.Replace
 		}
-		ref, err := b.module(m, licence)
+		ref, err := b.module(m, expression)
 		if err != nil {
 			return err
 		}
@@ -130,18 +130,32 @@ func buildInfo(path string, p inventory.Part) (*buildinfo.BuildInfo, error) {
 // modules asks Go which modules the userland's commands are compiled from, for the
 // system and with the tags that the binary was built for.
 func (b *builder) modules(ctx context.Context, info *buildinfo.BuildInfo) ([]*debug.Module, error) {
-	cmd := exec.CommandContext(ctx, "go", append([]string{"list", "-deps", "-json=Module", "-tags", setting(info, "-tags"), multicall}, b.Commands...)...)
-	cmd.Dir = b.Root
-	cmd.Env = append(os.Environ(), "GOFLAGS=-buildvcs=false")
+	var env []string
 	for _, name := range []string{"CGO_ENABLED", "GOOS", "GOARCH"} {
-		cmd.Env = append(cmd.Env, name+"="+setting(info, name))
+		env = append(env, name+"="+setting(info, name))
 	}
-	var stdout, stderr bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &stdout, &stderr
-	if err := cmd.Run(); err != nil {
-		return nil, fmt.Errorf("list the userland's modules: go list: %w: %s", err, strings.TrimSpace(stderr.String()))
+	said, err := b.ask(ctx, env, append([]string{"list", "-deps", "-json=Module", "-tags", setting(info, "-tags"), multicall}, b.Commands...)...)
+	if err != nil {
+		return nil, fmt.Errorf("list the userland's modules: %w", err)
 	}
-	return parseModules(&stdout)
+	return parseModules(strings.NewReader(said))
+}
+
+// ask runs the go command in the checkout, with env beside the environment, and
+// returns what it printed.
+func (b *builder) ask(ctx context.Context, env []string, arguments ...string) (string, error) {
+	cmd := exec.CommandContext(ctx, "go", arguments...)
+	cmd.Dir = b.Root
+	cmd.Env = slices.Concat(os.Environ(), []string{"GOFLAGS=-buildvcs=false"}, env)
+	said, err := cmd.Output()
+	var ended *exec.ExitError
+	if errors.As(err, &ended) {
+		err = fmt.Errorf("%w: %s", err, strings.TrimSpace(string(ended.Stderr)))
+	}
+	if err != nil {
+		return "", fmt.Errorf("go %s: %w", arguments[0], err)
+	}
+	return string(said), nil
 }
 
 // parseModules reads what `go list -json=Module` prints: an object for each

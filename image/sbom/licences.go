@@ -2,12 +2,8 @@ package sbom
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"runtime/debug"
@@ -44,50 +40,30 @@ func (b *builder) licencesOf(ctx context.Context, modules []*debug.Module) (map[
 
 // folders asks Go where it keeps the modules that it compiled.
 func (b *builder) folders(ctx context.Context, modules []*debug.Module) (map[string]string, error) {
-	root, err := b.ask(ctx, "env", "GOROOT")
+	root, err := b.ask(ctx, nil, "env", "GOROOT")
 	if err != nil {
 		return nil, err
 	}
 	folders := map[string]string{standardLibrary: strings.TrimSpace(root)}
-	arguments := []string{"list", "-m", "-json=Path,Dir"}
-	for _, m := range modules {
-		arguments = append(arguments, m.Path)
-	}
 	if len(modules) == 0 {
 		return folders, nil // the question would be about this module
 	}
-	said, err := b.ask(ctx, arguments...)
+	arguments := []string{"list", "-m", "-f", "{{.Path}} {{.Dir}}"}
+	for _, m := range modules {
+		arguments = append(arguments, m.Path)
+	}
+	said, err := b.ask(ctx, nil, arguments...)
 	if err != nil {
 		return nil, err
 	}
-	for d := json.NewDecoder(strings.NewReader(said)); ; {
-		var m struct{ Path, Dir string }
-		err := d.Decode(&m)
-		switch {
-		case errors.Is(err, io.EOF):
-			return folders, nil
-		case err != nil:
-			return nil, fmt.Errorf("read what go list printed: %w", err)
-		case m.Dir == "":
-			return nil, hint.New(fmt.Errorf("the source of %s is not on this machine", m.Path), "go mod download %s", m.Path)
+	for line := range strings.Lines(said) {
+		module, folder, _ := strings.Cut(strings.TrimSuffix(line, "\n"), " ")
+		if folder == "" {
+			return nil, hint.New(fmt.Errorf("the source of %s is not on this machine", module), "go mod download %s", module)
 		}
-		folders[m.Path] = m.Dir
+		folders[module] = folder
 	}
-}
-
-// ask runs the go command in the checkout and returns what it printed.
-func (b *builder) ask(ctx context.Context, arguments ...string) (string, error) {
-	cmd := exec.CommandContext(ctx, "go", arguments...)
-	cmd.Dir = b.Root
-	said, err := cmd.Output()
-	var ended *exec.ExitError
-	if errors.As(err, &ended) {
-		err = fmt.Errorf("%w: %s", err, strings.TrimSpace(string(ended.Stderr)))
-	}
-	if err != nil {
-		return "", fmt.Errorf("go %s: %w", arguments[0], err)
-	}
-	return string(said), nil
+	return folders, nil
 }
 
 // licenceFile is what projects call the text of their licence.

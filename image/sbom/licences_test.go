@@ -23,7 +23,7 @@ func folderOf(t *testing.T, files map[string]string) string {
 // realText is the licence of Go itself.
 func realText(t testing.TB) string {
 	t.Helper()
-	said, err := (&builder{}).ask(t.Context(), "env", "GOROOT")
+	said, err := (&builder{}).ask(t.Context(), nil, "env", "GOROOT")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -35,19 +35,19 @@ func realText(t testing.TB) string {
 }
 
 func TestALicenceIsWhatItsTextSays(t *testing.T) {
-	real := realText(t)
+	whole := realText(t)
 	const bsd = "BSD-3-Clause"
 	for name, c := range map[string]struct {
 		files map[string]string
 		want  string
 	}{
-		"usual":          {map[string]string{"LICENSE": real}, bsd},
-		"other names":    {map[string]string{"licence.txt": real, "COPYING": real, "LICENSE-BSD": real}, bsd},
-		"none":           {map[string]string{"README.md": real, "main.go": "package main"}, ""},
-		"cut off":        {map[string]string{"LICENSE": real[:len(real)/2]}, ""},
+		"usual":          {map[string]string{"LICENSE": whole}, bsd},
+		"other names":    {map[string]string{"licence.txt": whole, "COPYING": whole, "LICENSE-BSD": whole}, bsd},
+		"none":           {map[string]string{"README.md": whole, "main.go": "package main"}, ""},
+		"cut off":        {map[string]string{"LICENSE": whole[:len(whole)/2]}, ""},
 		"not a licence":  {map[string]string{"LICENSE": strings.Repeat("do as you please ", 99)}, ""},
-		"something else": {map[string]string{"LICENSE": real + strings.Repeat("\nand moreover, something else", 99)}, ""},
-		"too long":       {map[string]string{"LICENSE": real + strings.Repeat("\n", longestLicence)}, ""},
+		"something else": {map[string]string{"LICENSE": whole + strings.Repeat("\nand moreover, something else", 99)}, ""},
+		"too long":       {map[string]string{"LICENSE": whole + strings.Repeat("\n", longestLicence)}, ""},
 	} {
 		if got, err := licenceIn(folderOf(t, c.files)); err != nil || got != c.want {
 			t.Errorf("%s: %q, %v", name, got, err)
