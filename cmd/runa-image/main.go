@@ -119,9 +119,11 @@ func run(ctx context.Context, args []string) error {
 
 func (s source) builder(model string) (build.Builder, error) {
 	c, err := cache.Default()
+	shown := progress.New(os.Stderr)
+	c.Waiting = func(product string) { shown.Task("wait for another build of " + product) }
 	return build.Builder{
 		Root: s.Root, Out: s.Out, Programs: s.Programs, Version: version, Model: model, Size: s.Size << 20,
-		Cache: c, Progress: progress.New(os.Stderr),
+		Cache: c, Progress: shown,
 	}, err
 }
 

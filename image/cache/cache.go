@@ -26,7 +26,10 @@ import (
 )
 
 // Cache is the folder that holds products and downloads.
-type Cache struct{ Root string }
+type Cache struct {
+	Root    string
+	Waiting func(product string) // called before another builder of a product is waited for; nil: nobody is told
+}
 
 // Default returns the cache of the person who runs the program.
 func Default() (Cache, error) {
@@ -76,7 +79,11 @@ func (c Cache) Build(ctx context.Context, name, key string, build func(ctx conte
 	if err := os.MkdirAll(parent, 0o755); err != nil {
 		return "", fmt.Errorf("make the cache folder: %w", err)
 	}
-	unlock, err := lock(ctx, final+".lock")
+	unlock, err := lock(ctx, final+".lock", func() {
+		if c.Waiting != nil {
+			c.Waiting(name)
+		}
+	})
 	if err != nil {
 		return "", err
 	}
@@ -118,12 +125,12 @@ func (c Cache) Temp(pattern string) (dir string, cleanup func(), err error) {
 }
 
 // lock takes an exclusive lock that the kernel drops when the process ends.
-func lock(ctx context.Context, path string) (unlock func(), err error) {
+func lock(ctx context.Context, path string, waiting func()) (unlock func(), err error) {
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o644)
 	if err != nil {
 		return nil, fmt.Errorf("lock a product: %w", err)
 	}
-	return take(ctx, f, func() {})
+	return take(ctx, f, waiting)
 }
 
 // LockFolder keeps others who call it out of a folder that is there. Before it waits

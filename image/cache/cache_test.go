@@ -64,6 +64,27 @@ func TestAFailedBuildLeavesNothingAndIsTriedAgain(t *testing.T) {
 	}
 }
 
+func TestWhoWaitsForAnotherBuilderIsTold(t *testing.T) {
+	waits := make(chan string, 1)
+	c := Cache{Root: t.TempDir(), Waiting: func(product string) { waits <- product }}
+	_, err := c.Build(t.Context(), "thing", "k", func(ctx context.Context, _ string) error {
+		impatient, cancel := context.WithCancel(ctx)
+		second := make(chan error)
+		go func() { _, err := c.Build(impatient, "thing", "k", nil); second <- err }()
+		if product := <-waits; product != "thing" {
+			t.Errorf("told of %q", product)
+		}
+		cancel()
+		if err := <-second; !errors.Is(err, context.Canceled) {
+			t.Errorf("who gave up waiting got %v", err)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Error(err)
+	}
+}
+
 func TestAFolderIsOneBuildersAtATime(t *testing.T) {
 	folder := t.TempDir()
 	unlock, err := LockFolder(t.Context(), folder, func() { t.Error("it waits for nobody") })
