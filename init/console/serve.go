@@ -152,7 +152,7 @@ func (c Config) whoLogsIn(ctx context.Context, screen io.Writer) Account {
 	}
 	account := c.Account()
 	if account.Temporary {
-		io.WriteString(screen, "/data is not there: what you save now is lost when the machine is switched off.\n")
+		io.WriteString(screen, "/data is not there (runa status says why): what you save now is lost when the machine is switched off.\n")
 	}
 	return account
 }

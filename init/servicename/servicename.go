@@ -2,12 +2,12 @@
 // and a folder's, a cgroup's, a user's, and part of a key on the bus.
 package servicename
 
-// Longest is the most characters that a name has.
-const Longest = 32
+// longest is the most characters that a name has.
+const longest = 32
 
 // Valid is true of a lower-case letter that lower-case letters, digits and dashes follow.
 func Valid(name string) bool {
-	if len(name) > Longest {
+	if len(name) > longest {
 		return false
 	}
 	for i, c := range []byte(name) {

@@ -8,9 +8,9 @@ import (
 
 func TestNamesThatAFolderAndAKeyCanHave(t *testing.T) {
 	for name, want := range map[string]bool{
-		"splinter": true, "a": true, "a-1-": true, strings.Repeat("a", Longest): true,
+		"splinter": true, "a": true, "a-1-": true, strings.Repeat("a", longest): true,
 		"": false, "-a": false, "1a": false, "A": false, "a.b": false, "a/b": false, "..": false, "a\n": false, "ä": false,
-		strings.Repeat("a", Longest+1): false,
+		strings.Repeat("a", longest+1): false,
 	} {
 		if Valid(name) != want {
 			t.Errorf("%q: %v", name, !want)

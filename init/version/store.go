@@ -35,9 +35,9 @@ import (
 	"strings"
 	"sync"
 
-	"runa/init/servicename"
-
 	"github.com/hashicorp/go-hclog"
+
+	"runa/init/servicename"
 )
 
 // Version is a program that a service runs.
